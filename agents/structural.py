@@ -1,0 +1,129 @@
+"""Structural edits at shifts: the paper's methods and the controls it lacks.
+
+All act when a new task starts and otherwise train on, so they need boundaries="decision". Those that change
+width do it in equal events over the first part of the stream and end at the same width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from plastic_env.env.encoding import Action, EpisodeSpec, Observation, global_field
+
+
+@dataclass
+class Dense:
+    """Never edits."""
+
+    def reset(self, episode: EpisodeSpec, seed: int) -> None:
+        """Remember the episode's sizes."""
+        self.episode = episode
+
+    def act(self, observation: Observation, info: dict[str, Any]) -> Action:
+        """Edit at shifts; train to the next one."""
+        return self.episode.action(**(self.edit(observation, info) if info["shift"] else {}))
+
+    def edit(self, observation: Observation, info: dict[str, Any]) -> dict[str, Any]:
+        """What to do at a shift, as arguments of `EpisodeSpec.action`."""
+        return {}
+
+
+@dataclass
+class Reset(Dense):
+    """Draws everything anew at every shift: no plasticity is lost, and nothing is kept."""
+
+    def edit(self, observation: Observation, info: dict[str, Any]) -> dict[str, Any]:
+        return {"reset": True}
+
+
+@dataclass
+class Recycle(Dense):
+    """At every shift, replaces the least useful units of each layer by newborns.
+
+    fraction: of the live units. rule: how they are chosen. insertion: how newborns enter.
+    """
+
+    fraction: float = 0.125
+    rule: str = "utility"
+    insertion: str = "fresh"
+
+    def edit(self, observation: Observation, info: dict[str, Any]) -> dict[str, Any]:
+        counts = np.round(self.fraction * info["live"]).astype(np.int64)
+        return {"recycle": counts, "recycle_rule": self.rule, "insertion": self.insertion}
+
+
+@dataclass
+class Staged(Dense):
+    """Base of methods that act at a given number of events, at equal distances over the stream's first part.
+
+    events: how many. until: the fraction of the stream by which the last one is due.
+    """
+
+    events: int = 20
+    until: float = 0.5
+
+    def reset(self, episode: EpisodeSpec, seed: int) -> None:
+        super().reset(episode, seed)
+        self.done = 0
+
+    def edit(self, observation: Observation, info: dict[str, Any]) -> dict[str, Any]:
+        due = min(self.events, int(self.events * global_field(observation, "progress") / self.until + 1e-4))
+        if due <= self.done:
+            return {}
+        wanted = self.stage(due, info)
+        self.done = due
+        return wanted
+
+    def stage(self, due: int, info: dict[str, Any]) -> dict[str, Any]:
+        """What to do now that `due` events should have happened, of which `self.done` have."""
+        return {}
+
+
+@dataclass
+class Grow(Staged):
+    """Adds dormant units until a fraction `target` of the slots is live (arXiv 2605.15435, Grow).
+
+    rule: how they are chosen. insertion: how they enter. Nothing is rewound, and newborns replace nobody.
+    """
+
+    target: float = 1.0
+    rule: str = "activation"
+    insertion: str = "dormant"
+
+    def stage(self, due: int, info: dict[str, Any]) -> dict[str, Any]:
+        first, slots = np.array(self.episode.live), np.array(self.episode.capacity)
+        final = np.maximum(first, np.round(self.target * slots))
+        width = np.round(first + (final - first) * due / self.events).astype(np.int64)
+        return {"grow": np.maximum(0, width - info["live"]), "grow_rule": self.rule, "insertion": self.insertion}
+
+
+@dataclass
+class Prune(Staged):
+    """Iterative magnitude pruning to a fraction `target` of the slots (arXiv 2605.15435, IMP).
+
+    In each event ceil(q / events left) units go, q being still to remove. rewind: whether the survivors then
+    return to their initial weights, as in the paper.
+    """
+
+    target: float = 0.5
+    rewind: bool = True
+
+    def stage(self, due: int, info: dict[str, Any]) -> dict[str, Any]:
+        live = info["live"]
+        final = np.maximum(1, np.round(self.target * np.array(self.episode.capacity))).astype(np.int64)
+        excess = np.maximum(0, live - final)
+        for event in range(self.done, due):  # more than one if shifts are rarer than events
+            excess = excess - np.array([ceil(q / (self.events - event)) for q in excess])
+        return {"prune": live - final - excess, "rewind": self.rewind}
+
+
+@dataclass
+class DenseRewind(Staged):
+    """Prune's rewinds without its pruning: how much of Prune's gain is the rewinding?"""
+
+    def stage(self, due: int, info: dict[str, Any]) -> dict[str, Any]:
+        return {"rewind": True}

@@ -1,0 +1,83 @@
+"""The command line: argument parsing only."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from plastic_env.errors import InvalidSetting, PlasticEnvError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `plastic-env`; returns the exit code: 0, 1 if an agent failed, 2 for a mistake, 130 after Ctrl-C."""
+    asked = _parser().parse_args(arguments)
+    try:
+        return _compare(asked)
+    except PlasticEnvError as error:
+        print(f"plastic-env: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nplastic-env: interrupted. Finished runs are kept: the same command goes on from there.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="plastic-env", description="Edit the structure of networks while they learn, and see what it does to their plasticity."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    compare = commands.add_parser(
+        "compare",
+        help="compare methods on a stream of tasks",
+        description="Run methods on one scenario over several seeds; print a table, draw plasticity curves, keep all raw numbers. "
+        "Runs that are finished already are read, not repeated.",
+    )
+    compare.add_argument("--scenario", default="plastic_env/PermutedDigits-v0", metavar="ID", help="default: %(default)s")
+    compare.add_argument(
+        "--methods", nargs="+", metavar="M", help="names, or path/to/file.py:ClassName for your own agent (default: all methods)"
+    )
+    compare.add_argument("--seeds", type=int, default=8, metavar="N", help="number of seeds, from 0 (default: %(default)s)")
+    compare.add_argument("--tasks", type=int, metavar="N", help="number of tasks (default: the scenario's)")
+    compare.add_argument("--out", type=Path, metavar="DIR", help="results folder (default: results/<scenario>)")
+    compare.add_argument("--threads", type=int, metavar="N", help="cores to use (default: all)")
+    compare.add_argument("--overwrite", action="store_true", help="run everything again")
+    compare.add_argument("--json", action="store_true", help="print the table as JSON, and nothing else, on stdout")
+    return parser
+
+
+def _compare(asked: argparse.Namespace) -> int:
+    from plastic_env.agents import METHODS
+    from plastic_env.study.compare import compare
+    from plastic_env.study.sweep import Study
+
+    for name in ("seeds", "threads"):
+        value = getattr(asked, name)
+        if value is not None and value < 1:
+            raise InvalidSetting(f"--{name} is {value}; give a whole number of at least 1.")
+    methods = [name for part in asked.methods or METHODS for name in part.split(",") if name]
+    study = Study(
+        scenario=asked.scenario,
+        methods=tuple(dict.fromkeys(methods)),
+        seeds=tuple(range(asked.seeds)),
+        changes=() if asked.tasks is None else (("tasks", asked.tasks),),
+    )
+    out = asked.out or Path("results") / asked.scenario.split("/")[-1]
+    comparison = compare(study, out, threads=asked.threads or _cores(), overwrite=asked.overwrite)
+    print(json.dumps(comparison.json, indent=2) if asked.json else f"\n{comparison.table}\n")
+    where = sys.stderr if asked.json else sys.stdout
+    print(f"curves: {comparison.picture}\nruns:   {out}/*.parquet", file=where)
+    for method, why in comparison.failures.items():
+        print(f"plastic-env: {method} failed: {why}", file=sys.stderr)
+    return 1 if comparison.failures else 0
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

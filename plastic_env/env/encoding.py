@@ -1,0 +1,264 @@
+"""Between the rules and Gymnasium: spaces, actions to plans, lifetimes to observations and infos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from plastic_env.env.lifetime import EpisodeSettings, Lifetime, Outcome, Plan
+from plastic_env.errors import InvalidAction, InvalidSetting, look_up
+from plastic_env.learner.diagnostics import LOG_PARITY_LIMIT
+from plastic_env.learner.edits import KINDS, RULES, Edit, check_edit, clip_edit
+from plastic_env.learner.insertion import INSERTIONS
+
+Action = dict[str, Any]
+Observation = dict[str, np.ndarray]
+
+GLOBAL_FIELDS = (
+    "progress",  # updates of the stream used up, over all of them
+    "since_edit",  # updates since the latest edit, u / (u + 100)
+    "accuracy",  # mean online accuracy of the latest step
+    "accuracy_change",  # against the step before it, in [-1, 1]
+    "loss",  # mean online loss of the latest step, l / (l + 1)
+    "compute_left",  # fraction of the compute cap, 1 without one
+    "at_shift",  # 1 if a new task starts now; always 0 when boundaries are hidden
+)
+LAYER_FIELDS = (
+    "live",  # live units over slots
+    "newborn",  # units of the newest cohort over live units, 0 for the founders
+    "age",  # mean updates since birth, u / (u + 1000)
+    "comparable",  # 1 if there are newborns and incumbents: else both parities are 0
+    "log_activation_parity",  # over its limit of 5, in [-1, 1]
+    "log_gradient_parity",  # likewise
+    "dormant",  # fraction of live units with a ReDo score of at most .025
+    "effective_rank",  # of the features, over live units
+    "weight_norm",  # mean |incoming weight| w / (w + 1)
+    "gradient_norm",  # mean |its gradient| g / (g + .001)
+    "growable",  # dormant slots over slots
+    "prunable",  # units that may be pruned over slots
+)
+RULE_FIELDS: dict[str, tuple[str, ...]] = {f"{kind}_rule": tuple(RULES[kind]) for kind in KINDS}
+RULE_FIELDS["insertion"] = tuple(INSERTIONS)
+ILLEGAL = {"clip": "cut counts to what is possible and say so in info", "raise": "raise InvalidEdit"}
+
+
+@dataclass(frozen=True)
+class EpisodeSpec:
+    """What an agent may know of the episodes it will act in.
+
+    capacity: slots per hidden layer.
+    live: live units per hidden layer at the start.
+    updates: length of the stream.
+    max_budget: the most updates per step.
+    boundaries: "decision" or "hidden".
+    """
+
+    capacity: tuple[int, ...]
+    live: tuple[int, ...]
+    updates: int
+    max_budget: int
+    boundaries: str
+
+    @staticmethod
+    def of(lifetime: Lifetime) -> EpisodeSpec:
+        settings = lifetime.settings
+        learner = settings.learner
+        return EpisodeSpec(
+            learner.hidden, learner.live_units, lifetime.updates, settings.max_budget, settings.boundaries
+        )
+
+    @property
+    def action_space(self) -> spaces.Dict:
+        """Counts per layer for each kind of edit, an index for each rule, two switches, a budget."""
+        counts = {kind: spaces.MultiDiscrete(np.array(self.capacity) + 1) for kind in KINDS}
+        rules = {name: spaces.Discrete(len(names)) for name, names in RULE_FIELDS.items()}
+        switches = {name: spaces.Discrete(2) for name in ("rewind", "reset")}
+        return spaces.Dict({**counts, **rules, **switches, "budget": spaces.Discrete(self.max_budget, start=1)})
+
+    @property
+    def observation_space(self) -> spaces.Dict:
+        """Bounded boxes: "global" [fields], "layers" [hidden layers, fields]; see `GLOBAL_FIELDS`, `LAYER_FIELDS`."""
+        low, high = _bounds(GLOBAL_FIELDS, {"accuracy_change"})
+        layers = len(self.capacity)
+        below, above = (np.tile(b, (layers, 1)) for b in _bounds(LAYER_FIELDS, {"log_activation_parity", "log_gradient_parity"}))
+        return spaces.Dict({"global": spaces.Box(low, high), "layers": spaces.Box(below, above)})
+
+    def action(self, budget: int | None = None, **wanted: Any) -> Action:
+        """An action that does nothing but train, except for what is named.
+
+        Args:
+            budget: updates to train; `max_budget` if None.
+            wanted: `grow`, `prune`, `recycle`: units per layer, or one number for all layers; `grow_rule`,
+                `prune_rule`, `recycle_rule`, `insertion`: names; `rewind`, `reset`: truth values.
+
+        Raises:
+            UnknownName, InvalidAction: an unknown field or rule name, or a value outside of `action_space`.
+        """
+        defaults = Edit()
+        action: Action = {kind: np.zeros(len(self.capacity), dtype=np.int64) for kind in KINDS}
+        action |= {name: names.index(getattr(defaults, name)) for name, names in RULE_FIELDS.items()}
+        action |= {"rewind": 0, "reset": 0, "budget": self.max_budget if budget is None else budget}
+        for name, value in wanted.items():
+            look_up(action, name, "field of an action")
+            if name in RULE_FIELDS:
+                look_up(dict.fromkeys(RULE_FIELDS[name]), value, name.replace("_", " "))
+                action[name] = RULE_FIELDS[name].index(value)
+            elif name in KINDS:
+                action[name] = np.full(len(self.capacity), value) if np.ndim(value) == 0 else np.array(value)
+            else:
+                action[name] = int(value)
+        check_action(action, self.action_space)
+        return action
+
+
+def check_action(action: object, space: spaces.Dict) -> None:
+    """Raise `InvalidAction`, naming the field and what is allowed, if `action` lies outside of `space`."""
+    if not isinstance(action, Mapping):
+        raise InvalidAction(f"The action is {action!r}; give a dict with the keys {', '.join(space)}.")
+    if set(action) != set(space):
+        missing, extra = sorted(set(space) - set(action)), sorted(map(str, set(action) - set(space)))
+        raise InvalidAction(f"The action lacks {missing} and has the unknown {extra}; it needs {', '.join(space)}.")
+    for name, part in space.items():
+        if part.contains(action[name]):
+            continue
+        if isinstance(part, spaces.MultiDiscrete):
+            allowed = f"{len(part.nvec)} whole numbers (an integer array), at most {(part.nvec - 1).tolist()}, none negative"
+        else:
+            assert isinstance(part, spaces.Discrete)
+            allowed = f"a whole number from {part.start} to {part.start + part.n - 1}"
+            if name in RULE_FIELDS:
+                allowed += f" ({', '.join(f'{i}: {rule}' for i, rule in enumerate(RULE_FIELDS[name]))})"
+        raise InvalidAction(f"action[{name!r}] is {action[name]!r}; give {allowed}.")
+
+
+def to_plan(action: Action) -> Plan:
+    """The plan that a checked action stands for."""
+    counts = {kind: tuple(int(count) for count in action[kind]) for kind in KINDS}
+    rules = {name: names[int(action[name])] for name, names in RULE_FIELDS.items()}
+    edit = Edit(**counts, **rules, rewind=bool(action["rewind"]), reset=bool(action["reset"]))
+    return Plan(edit, int(action["budget"]))
+
+
+class Codec:
+    """Speaks Gymnasium for the learners of a lifetime.
+
+    illegal: what to do about counts that are in the space, but not possible now (see `ILLEGAL`).
+    """
+
+    def __init__(self, lifetime: Lifetime, illegal: str = "clip") -> None:
+        look_up(ILLEGAL, illegal, "treatment of illegal edits")
+        self.lifetime, self.illegal = lifetime, illegal
+        self.spec = EpisodeSpec.of(lifetime)
+        self.action_space, self.observation_space = self.spec.action_space, self.spec.observation_space
+
+    def decode(self, member: int, action: Action) -> tuple[Plan, Plan]:
+        """The plan that `action` asks for, and the one that can be done.
+
+        Raises:
+            InvalidAction: outside of the action space. InvalidEdit: impossible now, with illegal="raise".
+        """
+        check_action(action, self.action_space)
+        requested = to_plan(action)
+        population = self.lifetime.population
+        live = population.live(member)
+        if self.illegal == "raise":
+            check_edit(requested.edit, live, population.capacity)
+            return requested, requested
+        return requested, Plan(clip_edit(requested.edit, live, population.capacity), requested.budget)
+
+    def observe(self, member: int) -> Observation:
+        """One learner's observation, float32 within the bounds of the observation space."""
+        life, found = self.lifetime, self.lifetime.diagnosis
+        cap = life.settings.compute_cap
+        since = life.position[member] - life.edited[member]
+        spent = life.ledger.total[member]
+        whole = {
+            "progress": life.position[member] / life.updates,
+            "since_edit": _squash(since, 100),
+            "accuracy": life.accuracy[member],
+            "accuracy_change": life.accuracy_change[member],
+            "loss": _squash(life.loss[member], 1),
+            "compute_left": 1.0 if cap is None else max(0.0, 1 - spent / cap),
+            "at_shift": life.at_shift[member],
+        }
+        slots = np.array(life.population.capacity)
+        live = np.array(life.population.live(member))
+        layers = {
+            "live": live / slots,
+            "newborn": found.newborn[member],
+            "age": _squash(found.age[member], 1000),
+            "comparable": found.comparable[member],
+            "log_activation_parity": found.log_activation_parity[member] / LOG_PARITY_LIMIT,
+            "log_gradient_parity": found.log_gradient_parity[member] / LOG_PARITY_LIMIT,
+            "dormant": found.dormant[member],
+            "effective_rank": found.effective_rank[member] / live,
+            "weight_norm": _squash(found.weight_norm[member], 1),
+            "gradient_norm": _squash(found.gradient_norm[member], 1e-3),
+            "growable": (slots - live) / slots,
+            "prunable": (live - 1) / slots,
+        }
+        observation = {
+            "global": np.array([whole[name] for name in GLOBAL_FIELDS], dtype=np.float32),
+            "layers": np.stack([layers[name] for name in LAYER_FIELDS], 1).astype(np.float32),
+        }
+        for name, box in self.observation_space.items():  # rounding may step over a bound
+            assert isinstance(box, spaces.Box)
+            np.clip(observation[name], box.low, box.high, out=observation[name])
+        return observation
+
+    def info(self, member: int, requested: Plan | None = None, outcome: Outcome | None = None) -> dict[str, Any]:
+        """What observation leaves out, as plain numbers and arrays of fixed shapes.
+
+        live: live units per layer. updates: position in the stream. macs: multiply-accumulates so far.
+        shift: a new task starts now (never when boundaries are hidden). requested, applied: units
+        [grow/prune/recycle, layers]. clipped: whether these differ. diverged: whether training blew up.
+        born: whether this step's edit brought newborns. birth_parity: right after birth, log-parities
+        [activation/gradient, layers]; 0 where nothing was born.
+        """
+        layers = len(self.spec.capacity)
+        asked, applied = (_counts(plan, layers) for plan in (requested, outcome and outcome.plan))
+        birth = None if outcome is None else outcome.birth
+        parity = np.zeros((2, layers))
+        if birth is not None:
+            parity[:] = birth.log_activation_parity, birth.log_gradient_parity
+        return {
+            "live": np.array(self.lifetime.population.live(member), dtype=np.int64),
+            "updates": int(self.lifetime.position[member]),
+            "macs": int(self.lifetime.ledger.total[member]),
+            "shift": bool(self.lifetime.at_shift[member]),
+            "requested": asked,
+            "applied": applied,
+            "clipped": bool((asked != applied).any()),
+            "diverged": bool(self.lifetime.population.state.frozen[member]),
+            "born": birth is not None,
+            "birth_parity": parity,
+        }
+
+
+def layer_field(observation: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """One field of every hidden layer, [layers]."""
+    return observation["layers"][:, LAYER_FIELDS.index(name)]
+
+
+def global_field(observation: Mapping[str, np.ndarray], name: str) -> float:
+    """One global field."""
+    return float(observation["global"][GLOBAL_FIELDS.index(name)])
+
+
+def _counts(plan: Plan | None, layers: int) -> np.ndarray:
+    edit = Edit() if plan is None else plan.edit
+    return np.array([edit.counts(kind, layers) for kind in KINDS], dtype=np.int64)
+
+
+def _squash(value: Any, half: float) -> Any:
+    """Map 0 .. infinity to 0 .. 1, with 1/2 at `half`; NaN and infinity to 1."""
+    return np.nan_to_num(1 / (1 + half / np.maximum(value, 1e-30)), nan=1.0)
+
+
+def _bounds(names: Sequence[str], signed: set[str]) -> tuple[np.ndarray, np.ndarray]:
+    low = np.array([-1.0 if name in signed else 0.0 for name in names], dtype=np.float32)
+    return low, np.ones(len(names), dtype=np.float32)

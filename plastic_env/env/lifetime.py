@@ -1,0 +1,327 @@
+"""The rules of an episode: n learners, each living through its own task stream.
+
+Knows nothing of Gymnasium; the single and the vector environment and the study runner all use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from numbers import Integral
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from plastic_env.errors import InvalidEdit, InvalidSetting, look_up
+from plastic_env.learner.compute import training_macs
+from plastic_env.learner.edits import Edit, check_edit
+from plastic_env.learner.population import Diagnosis, LearnerSettings, Population
+from plastic_env.streams import Scenario, TaskStream
+
+BOUNDARIES = {
+    "decision": "a step ends at every shift, and the agent decides there",
+    "hidden": "steps run across shifts, and nothing tells of them",
+}
+CHUNK_BYTES = 16 * 2**20  # inputs laid out at a time
+CHUNK_UPDATES = 64
+
+
+@dataclass(frozen=True)
+class EpisodeSettings:
+    """How learners live.
+
+    learner: the learner's settings.
+    boundaries: "decision" or "hidden" (see `BOUNDARIES`).
+    max_budget: the most updates that one plan may train.
+    probe_samples: size of the probe batch: the samples trained on last or, before the first update,
+        the first of the stream. It never holds samples of a task not yet begun.
+    compute_cap: multiply-accumulates after which an episode is truncated, or None.
+    """
+
+    learner: LearnerSettings = field(default_factory=LearnerSettings)
+    boundaries: str = "decision"
+    max_budget: int = 1000
+    probe_samples: int = 64
+    compute_cap: int | None = None
+
+    def __post_init__(self) -> None:
+        look_up(BOUNDARIES, self.boundaries, "kind of boundaries")
+        for name in ("max_budget", "probe_samples", "compute_cap"):
+            value = getattr(self, name)
+            if not (value is None and name == "compute_cap") and not (isinstance(value, Integral) and value >= 1):
+                raise InvalidSetting(f"{name} is {value!r}; give a whole number of at least 1.")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an agent asks for in one step: an edit, and the updates to train before it decides again."""
+
+    edit: Edit = Edit()
+    budget: int = 1
+
+
+@dataclass
+class Ledger:
+    """Multiply-accumulates of n learners, [n] int64 each, at live width."""
+
+    training: np.ndarray
+    probes: np.ndarray
+    edits: np.ndarray
+
+    @staticmethod
+    def of(n: int) -> Ledger:
+        return Ledger(*(np.zeros(n, dtype=np.int64) for _ in fields(Ledger)))
+
+    @property
+    def total(self) -> np.ndarray:
+        return self.training + self.probes + self.edits
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What happened to one learner in one step.
+
+    start, stop: the updates it covered, start <= u < stop.
+    accuracy, loss: [stop - start] each batch's before it was trained on.
+    live: live units per hidden layer.
+    newborns: units born at this step's edit, per hidden layer.
+    birth, end: this learner's diagnosis (arrays [layers]) right after births, if any, and after training.
+    macs: multiply-accumulates of the step.
+    shift: whether it ended at a task boundary; always False when boundaries are hidden.
+    """
+
+    plan: Plan
+    start: int
+    stop: int
+    accuracy: np.ndarray
+    loss: np.ndarray
+    live: tuple[int, ...]
+    newborns: tuple[int, ...]
+    birth: Diagnosis | None
+    end: Diagnosis
+    macs: int
+    stream_updates: int
+    shift: bool
+    diverged: bool
+    terminated: bool
+    truncated: bool
+
+
+class Lifetime:
+    """n independent episodes under one set of rules.
+
+    Args:
+        scenario: makes each learner's stream from a seed.
+        settings: how learners live.
+        n: number of learners.
+        device, dtype: where and in which precision learners are computed.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        settings: EpisodeSettings,
+        n: int = 1,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.scenario, self.settings = scenario, settings
+        example = scenario.stream(0)
+        self.updates, self.batch_size = example.updates, example.batch_size
+        self.population = Population(
+            n, example.data.features, example.data.classes, settings.learner, device=device, dtype=dtype
+        )
+        self.streams: list[TaskStream] = [example] * n
+        self.ledger = Ledger.of(n)
+        self.position = np.zeros(n, dtype=np.int64)  # updates of the stream used up
+        self.edited = np.zeros(n, dtype=np.int64)  # position of the latest edit
+        self.accuracy = np.zeros(n)  # mean online accuracy of the latest step
+        self.accuracy_change = np.zeros(n)  # against the step before
+        self.loss = np.zeros(n)  # mean online loss of the latest step
+        self.at_shift = np.zeros(n, dtype=bool)
+        self.over = np.ones(n, dtype=bool)
+        samples = min(settings.probe_samples, self.updates * self.batch_size)
+        self._probe_x = torch.zeros(n, samples, example.data.features)
+        self._probe_y = torch.zeros(n, samples, dtype=torch.int64)
+        self.diagnosis = _blank_diagnosis(n, len(settings.learner.hidden))
+
+    def __len__(self) -> int:
+        return len(self.population)
+
+    def begin(self, rngs: Mapping[int, np.random.Generator]) -> None:
+        """Start new episodes for the given members; each generator decides its learner and its stream."""
+        learners = {}
+        for member, rng in rngs.items():
+            stream_seed, learner_seed = (int(seed) for seed in rng.integers(2**63, size=2))
+            self.streams[member] = self.scenario.stream(stream_seed)
+            learners[member] = np.random.default_rng(learner_seed)
+            first = -(-self._probe_x.shape[1] // self.batch_size)
+            x, y = self.streams[member].batches(0, first)
+            self._remember(member, x, y)
+        self.population.begin(learners)
+        members = list(rngs)
+        for values in (*vars(self.ledger).values(), self.position, self.edited, self.at_shift, self.over):
+            values[members] = 0
+        for values in (self.accuracy, self.accuracy_change, self.loss):
+            values[members] = 0
+        self._probe(members)
+
+    def check(self, member: int, plan: Plan) -> None:
+        """Raise `InvalidEdit` if `plan` can't be carried out now."""
+        if self.over[member]:
+            raise InvalidEdit(f"The episode of learner {member} is over (or never began); begin it again first.")
+        budget, most = plan.budget, self.settings.max_budget
+        if isinstance(budget, bool) or not isinstance(budget, Integral) or not 1 <= budget <= most:
+            raise InvalidEdit(f"budget is {budget!r}; give a whole number from 1 to {most} (max_budget).")
+        check_edit(plan.edit, self.population.live(member), self.population.capacity)
+
+    def step(self, plans: Mapping[int, Plan]) -> dict[int, Outcome]:
+        """Carry out one plan for each named member: edit, train, measure.
+
+        Raises:
+            InvalidEdit, UnknownName: if any plan can't be done; then nothing at all has changed.
+        """
+        for member, plan in plans.items():
+            self.check(member, plan)
+        members, start = list(plans), self.position.copy()
+        spent = self.ledger.total
+        births = self._edit(plans)
+        scores = self._train({member: self._allowed(member, plans[member].budget) for member in members})
+        self._probe(members)
+        self._note_shifts(members)
+        outcomes = {}
+        for member, plan in plans.items():
+            accuracy, loss = scores[member]
+            finite = loss[np.isfinite(loss)]
+            self.accuracy_change[member] = accuracy.mean() - self.accuracy[member]
+            self.accuracy[member], self.loss[member] = accuracy.mean(), finite.mean() if finite.size else 0.0
+            diverged = bool(self.population.state.frozen[member])
+            ended = diverged or self.position[member] == self.updates
+            capped = self.settings.compute_cap is not None and self.ledger.total[member] >= self.settings.compute_cap
+            self.over[member] = ended or capped
+            outcomes[member] = Outcome(
+                plan=plan,
+                start=int(start[member]),
+                stop=int(self.position[member]),
+                accuracy=accuracy,
+                loss=loss,
+                live=self.population.live(member),
+                newborns=_newborns(plan.edit, len(self.population.capacity)),
+                birth=births.get(member),
+                end=_row(self.diagnosis, member),
+                macs=int(self.ledger.total[member] - spent[member]),
+                stream_updates=self.updates,
+                shift=bool(self.at_shift[member]),
+                diverged=diverged,
+                terminated=bool(ended),
+                truncated=bool(capped and not ended),
+            )
+        return outcomes
+
+    def _edit(self, plans: Mapping[int, Plan]) -> dict[int, Diagnosis]:
+        """Carry out all edits as one transaction; return the diagnoses at birth of those with births."""
+        edits = {member: plan.edit for member, plan in plans.items() if not plan.edit.empty}
+        if not edits:
+            return {}
+        members = list(edits)
+        # the same probe as at the end of the latest step, which has been charged for
+        probe = self.population.probe(self._probe_x[members], self._probe_y[members], members)
+        for member, macs in self.population.edit(edits, probe).items():
+            self.ledger.edits[member] += macs
+            self.edited[member] = self.position[member]
+        born = [member for member in members if edits[member].births]
+        if born:
+            self._probe(born)
+        return {member: _row(self.diagnosis, member) for member in born}
+
+    def _allowed(self, member: int, budget: int) -> int:
+        """Updates until the budget, the stream, the task (if its end is for deciding) or the cap ends."""
+        at = int(self.position[member])
+        stop = self.streams[member].next_shift(at) if self.settings.boundaries == "decision" else self.updates
+        allowed = min(budget, stop - at)
+        if self.settings.compute_cap is not None:
+            left = self.settings.compute_cap - int(self.ledger.total[member])
+            allowed = min(allowed, -(-left // self._update_macs(member)))
+        return max(1, allowed)
+
+    def _train(self, budgets: Mapping[int, int]) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Train each member for its budget; those that are done drop out of the stack."""
+        left = dict(budgets)
+        parts: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {member: [] for member in budgets}
+        while left:
+            # frozen learners ride along unseen: matrix kernels may depend on how many are stacked,
+            # and the others' results must not depend on somebody's divergence
+            stack = [m for m in range(len(self)) if m in left or self.population.state.frozen[m]]
+            k = min(min(left.values()), self._chunk(len(stack)))
+            x, y = self._batches(stack, left, k)
+            scores = self.population.train(x, y, stack)
+            for column, member in enumerate(stack):
+                if member not in left:
+                    continue
+                parts[member].append((scores.accuracy[:, column], scores.loss[:, column]))
+                self.position[member] += k
+                self.ledger.training[member] += k * self._update_macs(member)
+                self._remember(member, x[:, column], y[:, column])
+                left[member] -= k
+                if left[member] == 0 or self.population.state.frozen[member]:
+                    del left[member]
+        return {member: _concatenate(part) for member, part in parts.items()}
+
+    def _batches(self, stack: Sequence[int], left: Mapping[int, int], k: int) -> tuple[Tensor, Tensor]:
+        """The next k batches of every member in `left`, zeros for the others: [k, m, batch, inputs], [k, m, batch]."""
+        x = self._probe_x.new_zeros(k, len(stack), self.batch_size, self._probe_x.shape[-1])
+        y = self._probe_y.new_zeros(k, len(stack), self.batch_size)
+        for column, member in enumerate(stack):
+            if member in left:
+                at = int(self.position[member])
+                x[:, column], y[:, column] = self.streams[member].batches(at, at + k)
+        return x, y
+
+    def _chunk(self, stacked: int) -> int:
+        row = stacked * self.batch_size * self._probe_x.shape[-1] * self._probe_x.element_size()
+        return max(1, min(CHUNK_UPDATES, CHUNK_BYTES // row))
+
+    def _remember(self, member: int, x: Tensor, y: Tensor) -> None:
+        """Let the latest samples be the probe batch: x [k, batch, inputs], y [k, batch]."""
+        size = self._probe_x.shape[1]
+        kept = -(-size // self.batch_size)
+        x, y = x[-kept:].flatten(0, 1), y[-kept:].flatten()
+        self._probe_x[member] = torch.cat([self._probe_x[member], x])[-size:]
+        self._probe_y[member] = torch.cat([self._probe_y[member], y])[-size:]
+
+    def _probe(self, members: Sequence[int]) -> None:
+        """Measure `members` on their probe batches, and charge them for it."""
+        probe = self.population.probe(self._probe_x[members], self._probe_y[members], members)
+        found = self.population.diagnose(probe)
+        for name, values in vars(found).items():
+            getattr(self.diagnosis, name)[members] = values
+        for member in members:
+            self.ledger.probes[member] += self._probe_x.shape[1] * training_macs(self.population.widths(member))
+
+    def _note_shifts(self, members: Sequence[int]) -> None:
+        for member in members:
+            at = int(self.position[member])
+            self.at_shift[member] = self.settings.boundaries == "decision" and self.streams[member].is_shift(at)
+
+    def _update_macs(self, member: int) -> int:
+        return self.batch_size * training_macs(self.population.widths(member))
+
+
+def _newborns(edit: Edit, layers: int) -> tuple[int, ...]:
+    return tuple(np.add(edit.counts("grow", layers), edit.counts("recycle", layers)).tolist())
+
+
+def _concatenate(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    accuracy, loss = zip(*parts, strict=True)
+    return np.concatenate(accuracy), np.concatenate(loss)
+
+
+def _blank_diagnosis(n: int, layers: int) -> Diagnosis:
+    blank = {f.name: np.zeros((n, layers)) for f in fields(Diagnosis)}
+    return Diagnosis(**blank | {"loss": np.zeros(n), "comparable": np.zeros((n, layers), dtype=bool)})
+
+
+def _row(diagnosis: Diagnosis, member: int) -> Diagnosis:
+    return replace(diagnosis, **{name: values[member].copy() for name, values in vars(diagnosis).items()})

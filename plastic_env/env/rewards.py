@@ -1,0 +1,19 @@
+"""Rewards: what a step was worth, as a function of what happened in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from plastic_env.env.lifetime import Outcome
+
+Reward = Callable[[Outcome], float]
+
+
+def online_accuracy(outcome: Outcome) -> float:
+    """The step's share of TAOA: summed accuracy of its batches, each before it was trained on, over
+    all updates of the stream. The return of an episode is its TAOA (arXiv 2605.15435); updates that a
+    diverged learner never reached count 0."""
+    return float(outcome.accuracy.sum()) / outcome.stream_updates
+
+
+REWARDS: dict[str, Reward] = {"online_accuracy": online_accuracy}

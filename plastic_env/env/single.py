@@ -1,0 +1,96 @@
+"""`PlasticEnv`: one learner's lifetime as a Gymnasium environment."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+import torch
+
+from plastic_env.env.encoding import Action, Codec, EpisodeSpec, Observation
+from plastic_env.env.lifetime import EpisodeSettings, Lifetime, Outcome
+from plastic_env.env.rendering import Frame, RENDER_MODES, as_array, as_text
+from plastic_env.env.rewards import REWARDS, Reward
+from plastic_env.errors import look_up
+from plastic_env.streams import Scenario
+
+
+class PlasticEnv(gymnasium.Env[Observation, Action]):
+    """Edit a network while it learns from a task stream.
+
+    Observation: `Dict(global=Box[7], layers=Box[hidden layers, 12])`, float32 in [-1, 1]; the fields are
+        listed in `plastic_env.env.encoding`.
+    Action: `Dict`: units to `grow`, `prune`, `recycle` in each hidden layer (MultiDiscrete), the rules that select them and the
+        `insertion` of newborns (Discrete), `rewind` and `reset` (Discrete(2)), `budget` (Discrete, from 1): updates to train
+        before the next decision. `env.unwrapped.episode.action(...)` fills in what you leave out.
+    Reward: by default the step's share of TAOA, so that the return is the stream's mean online accuracy.
+    Ends: `terminated` when the stream is used up or the learner diverged (`info["diverged"]`), `truncated` when the
+        compute cap is reached.
+
+    Args:
+        scenario: makes the streams.
+        settings: how the learner lives.
+        reward: a name in `REWARDS`, or a function of an `Outcome`.
+        illegal: "clip" cuts counts to what is possible now and reports it in info, "raise" refuses them.
+        render_mode: None, "ansi" or "rgb_array".
+        device, dtype: where and in which precision the learner is computed.
+
+    >>> env = gymnasium.make("plastic_env/PermutedDigits-v0")                    # doctest: +SKIP
+    >>> observation, info = env.reset(seed=0)                                    # doctest: +SKIP
+    >>> action = env.unwrapped.episode.action(recycle=8, budget=100)             # doctest: +SKIP
+    >>> observation, reward, terminated, truncated, info = env.step(action)      # doctest: +SKIP
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": RENDER_MODES, "render_fps": 4}
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        settings: EpisodeSettings | None = None,
+        *,
+        reward: str | Reward = "online_accuracy",
+        illegal: str = "clip",
+        render_mode: str | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        if render_mode is not None:
+            look_up(dict.fromkeys(RENDER_MODES), render_mode, "render mode")
+        self.render_mode = render_mode
+        self.reward = look_up(REWARDS, reward, "reward") if isinstance(reward, str) else reward
+        self.lifetime = Lifetime(scenario, settings or EpisodeSettings(), device=device, dtype=dtype)
+        self.codec = Codec(self.lifetime, illegal)
+        self.action_space = self.codec.action_space
+        self.observation_space = self.codec.observation_space
+        self.outcomes: list[Outcome] = []
+
+    @property
+    def episode(self) -> EpisodeSpec:
+        """Sizes and lengths of the episodes, and `action(...)`, which builds actions."""
+        return self.codec.spec
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
+        """Begin a new life: a fresh learner and a fresh stream, both drawn from the seed."""
+        super().reset(seed=seed)
+        self.outcomes = []
+        self.lifetime.begin({0: self.np_random})
+        return self.codec.observe(0), self.codec.info(0)
+
+    def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Edit, train, measure."""
+        requested, possible = self.codec.decode(0, action)
+        outcome = self.lifetime.step({0: possible})[0]
+        self.outcomes.append(outcome)
+        info = self.codec.info(0, requested, outcome)
+        return self.codec.observe(0), self.reward(outcome), outcome.terminated, outcome.truncated, info
+
+    def render(self) -> Any:
+        """The learner and its accuracy so far: text ("ansi") or an image [height, width, 3] ("rgb_array")."""
+        frame = Frame(self.lifetime.population.state.units[0], self.lifetime.population.capacity, self.lifetime.updates, self.outcomes)
+        if self.render_mode == "ansi":
+            return as_text(frame)
+        if self.render_mode == "rgb_array":
+            return as_array(frame)
+        gymnasium.logger.warn("render() does nothing without a render_mode; make the env with 'ansi' or 'rgb_array'.")
+        return None

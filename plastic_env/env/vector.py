@@ -1,0 +1,132 @@
+"""`PlasticVectorEnv`: n lifetimes in one population, as a native Gymnasium vector environment."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
+
+from plastic_env.env.encoding import Action, Codec, EpisodeSpec, Observation
+from plastic_env.env.lifetime import EpisodeSettings, Lifetime
+from plastic_env.env.rewards import REWARDS, Reward
+from plastic_env.errors import InvalidAction, InvalidSetting, look_up
+from plastic_env.streams import Scenario
+
+
+class PlasticVectorEnv(VectorEnv[Observation, Action, np.ndarray]):
+    """n independent `PlasticEnv`s trained as one stacked population.
+
+    Learner i with seed s lives the same life as a `PlasticEnv` reset with seed s, but for rounding. Autoreset is
+    NEXT_STEP: the step after an episode's end ignores that learner's action and begins its next episode.
+    Arguments as for `PlasticEnv`; observations, actions and infos are batched in Gymnasium's way.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        num_envs: int = 1,
+        settings: EpisodeSettings | None = None,
+        *,
+        reward: str | Reward = "online_accuracy",
+        illegal: str = "clip",
+        render_mode: None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        if render_mode is not None:
+            raise InvalidSetting(f"render_mode is {render_mode!r}; the vector environment draws nothing: give None.")
+        self.num_envs, self.render_mode = num_envs, None
+        self.reward = look_up(REWARDS, reward, "reward") if isinstance(reward, str) else reward
+        self.lifetime = Lifetime(scenario, settings or EpisodeSettings(), num_envs, device=device, dtype=dtype)
+        self.codec = Codec(self.lifetime, illegal)
+        self.single_action_space = self.codec.action_space
+        self.single_observation_space = self.codec.observation_space
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self._generators: list[np.random.Generator] = []
+        self._waiting = np.zeros(num_envs, dtype=bool)  # episodes that are over
+
+    @property
+    def episode(self) -> EpisodeSpec:
+        """Sizes and lengths of the episodes, and `action(...)`, which builds one learner's action."""
+        return self.codec.spec
+
+    def batch_actions(self, actions: list[Action]) -> Action:
+        """One action per learner as one batched action."""
+        if len(actions) != self.num_envs:
+            raise InvalidAction(f"{len(actions)} actions for {self.num_envs} learners; give one each.")
+        empty = create_empty_array(self.single_action_space, self.num_envs)
+        return concatenate(self.single_action_space, actions, empty)
+
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Begin new lives: of all learners, or of those that `options["reset_mask"]` (bool [n]) names.
+
+        seed: an int s gives learner i the seed s + i; a list gives each its own (None: go on drawing).
+        """
+        mask = np.asarray((options or {}).get("reset_mask", np.ones(self.num_envs, dtype=bool)))
+        if mask.shape != (self.num_envs,) or mask.dtype != bool or not mask.any():
+            raise InvalidSetting(f"reset_mask is {mask!r}; give {self.num_envs} truth values, at least one of them True.")
+        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
+        seeds = [None] * self.num_envs if seeds is None else list(seeds)
+        if len(seeds) != self.num_envs:
+            raise InvalidSetting(f"{len(seeds)} seeds for {self.num_envs} learners; give one each, or one int.")
+        if not self._generators:
+            self._generators = [gymnasium.utils.seeding.np_random(s)[0] for s in seeds]
+        members = np.flatnonzero(mask)
+        for member in members:
+            if seeds[member] is not None:
+                self._generators[member] = gymnasium.utils.seeding.np_random(seeds[member])[0]
+        self._begin(members)
+        infos: dict[str, Any] = {}
+        for member in members:
+            infos = self._add_info(infos, self.codec.info(member), member)
+        return self._observe(), infos
+
+    def step(self, actions: Action) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Edit, train and measure every learner whose episode goes on; begin the next for the others."""
+        if not self._generators:
+            raise gymnasium.error.ResetNeeded("Call reset() before step().")
+        requested, plans = {}, {}
+        for member, action in enumerate(self._split(actions)):
+            if not self._waiting[member]:
+                requested[member], plans[member] = self.codec.decode(member, action)
+        again = np.flatnonzero(self._waiting)
+        outcomes = self.lifetime.step(plans)
+        if again.size:
+            self._begin(again)
+        rewards = np.zeros(self.num_envs)
+        terminated, truncated = np.zeros((2, self.num_envs), dtype=bool)
+        infos: dict[str, Any] = {}
+        for member in range(self.num_envs):
+            outcome = outcomes.get(member)
+            if outcome is not None:
+                rewards[member] = self.reward(outcome)
+                terminated[member], truncated[member] = outcome.terminated, outcome.truncated
+            infos = self._add_info(infos, self.codec.info(member, requested.get(member), outcome), member)
+        self._waiting = terminated | truncated
+        return self._observe(), rewards, terminated, truncated, infos
+
+    def _split(self, actions: Action) -> list[Action]:
+        if not isinstance(actions, dict) or any(np.shape(part)[:1] != (self.num_envs,) for part in actions.values()):
+            raise InvalidAction(
+                f"The batched action must be a dict of arrays with first axis {self.num_envs}; "
+                "`batch_actions` makes one from a list of single actions."
+            )
+        return [dict(zip(actions, parts, strict=True)) for parts in zip(*actions.values(), strict=True)]
+
+    def _begin(self, members: np.ndarray) -> None:
+        self.lifetime.begin({int(member): self._generators[member] for member in members})
+        self._waiting[members] = False
+
+    def _observe(self) -> Observation:
+        observations = [self.codec.observe(member) for member in range(self.num_envs)]
+        empty = create_empty_array(self.single_observation_space, self.num_envs)
+        return concatenate(self.single_observation_space, observations, empty)

@@ -1,0 +1,50 @@
+"""The errors people see: what was given, what is allowed, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import TypeVar
+
+Value = TypeVar("Value")
+
+
+class PlasticEnvError(ValueError):
+    """Base of every refusal of plastic_env. Whatever raised it has changed nothing."""
+
+
+class UnknownName(PlasticEnvError):
+    """A name that is in none of the name tables."""
+
+
+class InvalidEdit(PlasticEnvError):
+    """An edit that the rules cannot carry out on the learner as it is."""
+
+
+class InvalidAction(PlasticEnvError):
+    """An action outside of the action space."""
+
+
+class InvalidSetting(PlasticEnvError):
+    """A setting with a value that makes no sense."""
+
+
+class InvalidData(PlasticEnvError):
+    """Inputs or targets that no learner should be trained on."""
+
+
+class AgentError(PlasticEnvError):
+    """An agent that could not be loaded, raised, or returned something that is no action."""
+
+
+class ResultsError(PlasticEnvError):
+    """A results folder or file that cannot be read or written."""
+
+
+def look_up(table: Mapping[str, Value], name: object, kind: str) -> Value:
+    """Return `table[name]`, or raise `UnknownName` that lists the names and the nearest one."""
+    if isinstance(name, str) and name in table:
+        return table[name]
+    near = difflib.get_close_matches(str(name), table, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise UnknownName(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(table)}.")

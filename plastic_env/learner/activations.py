@@ -1,0 +1,63 @@
+"""Activation functions with their derivatives written out.
+
+Every function maps 0 to 0: unused columns of the stacked tensors rely on it (see `network.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Activation(Protocol):
+    """An elementwise function with phi(0) = 0."""
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return phi(z) and what `backward` needs of it, both shaped like `z`."""
+        ...
+
+    def backward(self, delta: Tensor, saved: Tensor) -> Tensor:
+        """Return delta * phi'(z); `delta` may be overwritten."""
+        ...
+
+
+@dataclass(frozen=True)
+class ReLU:
+    """max(0, z), with derivative 0 at 0 (as in torch)."""
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        h = z.clamp_min(0)
+        return h, h
+
+    def backward(self, delta: Tensor, saved: Tensor) -> Tensor:
+        return torch.ops.aten.threshold_backward(delta, saved, 0)
+
+
+@dataclass(frozen=True)
+class SmoothLeaky:
+    """r z + (1 - r) z sigmoid(c z / p): a leaky ReLU without the kink (Lillo & Cheney 2025, arXiv 2509.22562).
+
+    r is the slope far below zero. The defaults are the permuted-MNIST values of arXiv 2605.15435 with r at the middle
+    of its random range.
+    """
+
+    r: float = 0.45
+    c: float = 0.8
+    p: float = 1.0
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        gate = torch.sigmoid(z * (self.c / self.p))
+        return z * (gate * (1 - self.r)).add_(self.r), z
+
+    def backward(self, delta: Tensor, saved: Tensor) -> Tensor:
+        slope = self.c / self.p
+        gate = torch.sigmoid(saved * slope)
+        # d/dz [z s] = s + z slope s (1 - s)
+        bend = (1 - gate).mul_(saved).mul_(slope).add_(1).mul_(gate)
+        return delta.mul_(bend.mul_(1 - self.r).add_(self.r))
+
+
+ACTIVATIONS: dict[str, Activation] = {"relu": ReLU(), "smooth_leaky": SmoothLeaky()}

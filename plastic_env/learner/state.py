@@ -1,0 +1,194 @@
+"""All that a population is, as one record: what training changes, what edits replace, what is compared.
+
+Edits never write into a state: they build the next one, which takes its place once it is whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from plastic_env.learner.network import Layer, Layout
+
+ROUND_WIDTH = 8  # stored widths are rounded up: matrix kernels like multiples of 8
+
+
+@dataclass(frozen=True)
+class Units:
+    """The live units of one layer of one learner, in stored order; all arrays [live] int64."""
+
+    slot: np.ndarray  # place in the layer, 0 .. capacity - 1
+    id: np.ndarray  # never used twice in a learner's life
+    cohort: np.ndarray  # 0 for those present from the start, then one number per edit
+    born: np.ndarray  # the learner's updates at birth
+    clock: np.ndarray  # the learner's updates when the unit's optimizer state was started
+
+    def __len__(self) -> int:
+        return len(self.slot)
+
+    def take(self, positions: np.ndarray) -> Units:
+        return Units(*(getattr(self, name)[positions] for name in UNIT_FIELDS))
+
+    def join(self, other: Units) -> Units:
+        return Units(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in UNIT_FIELDS))
+
+
+UNIT_FIELDS = ("slot", "id", "cohort", "born", "clock")
+
+
+@dataclass(frozen=True)
+class State:
+    """n learners. Tensors are stacked over learners; bookkeeping is numpy, as decisions need it on the host.
+
+    units: [learner][hidden layer].
+    initial: per layer, the initial parameters of *all* slots: weight [n, slots above, slots below],
+        bias [n, 1, slots above]. Dormant slots wait with these; rewinding returns to them.
+    weights, moments: flat rows [n, layout.size] of live units (padded with zeros).
+    updates: [n] updates made in each learner's life.
+    restarted: [n] the update at which inputs' and head's optimizer state was started.
+    ids, cohorts: [n] the next unit id and cohort number of each learner.
+    frozen: [n] True once a learner has diverged.
+    """
+
+    units: tuple[tuple[Units, ...], ...]
+    initial: list[Layer]
+    layout: Layout
+    weights: Tensor
+    moments: list[Tensor]
+    updates: np.ndarray
+    restarted: np.ndarray
+    ids: np.ndarray
+    cohorts: np.ndarray
+    frozen: np.ndarray
+
+    @property
+    def capacity(self) -> tuple[int, ...]:
+        """Slots of each hidden layer."""
+        return tuple(layer.weight.shape[1] for layer in self.initial[:-1])
+
+    def live(self, member: int) -> tuple[int, ...]:
+        """Live units of each hidden layer of one learner."""
+        return tuple(len(units) for units in self.units[member])
+
+    def padded(self, layer: int, name: str, fill: int, members: Sequence[int] | None = None) -> np.ndarray:
+        """One field of a layer's units for all `members`, [m, stored width]."""
+        rows = range(len(self.units)) if members is None else members
+        table = np.full((len(rows), self.layout.widths[layer + 1]), fill, dtype=np.int64)
+        for row, member in enumerate(rows):
+            units = self.units[member][layer]
+            table[row, : len(units)] = getattr(units, name)
+        return table
+
+
+def stored_width(live: int, capacity: int) -> int:
+    """Columns kept for a layer whose widest learner has `live` units."""
+    return min(capacity, -(-live // ROUND_WIDTH) * ROUND_WIDTH)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the parameters of a learner's next state come from.
+
+    hidden: per hidden layer [live] the unit's present position, or -1 to start from the initial weights.
+    head: whether the head keeps its parameters.
+    """
+
+    hidden: tuple[np.ndarray, ...]
+    head: bool = True
+
+    @staticmethod
+    def unchanged(units: Sequence[Units]) -> Sources:
+        """Every parameter stays where it is."""
+        return Sources(tuple(np.arange(len(layer)) for layer in units))
+
+
+def repack(state: State, units: Sequence[Sequence[Units]], sources: Sequence[Sources]) -> State:
+    """Lay out the parameters for new `units`: a weight is kept, with its optimizer state, if both of
+    its ends are; else it is the initial weight of its slots, with empty optimizer state."""
+    n, capacity = len(units), state.capacity
+    live = [max(len(member[layer]) for member in units) for layer in range(len(capacity))]
+    hidden = (stored_width(width, slots) for width, slots in zip(live, capacity, strict=True))
+    layout = Layout((state.layout.widths[0], *hidden, state.layout.widths[-1]))
+    following = replace(
+        state,
+        units=tuple(tuple(member) for member in units),
+        layout=layout,
+        weights=state.weights.new_zeros(n, layout.size),
+        moments=[state.weights.new_zeros(n, layout.size) for _ in state.moments],
+    )
+    axes = [_Axis.identity(), *(_Axis.of(following, sources, layer) for layer in range(len(capacity)))]
+    axes.append(_Axis.head(following, sources))
+    pairs = [(state.weights, following.weights, state.initial)]
+    pairs += [(old, new, None) for old, new in zip(state.moments, following.moments, strict=True)]
+    for old_flat, new_flat, initial in pairs:
+        olds, news = state.layout.views(old_flat), layout.views(new_flat)
+        for at, (old, new) in enumerate(zip(olds, news, strict=True)):
+            _fill(old, new, None if initial is None else initial[at], axes[at], axes[at + 1])
+    return following
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Padded indices of one axis of a weight matrix; None stands for the unchanged inputs."""
+
+    source: Tensor | None  # [n, width] present position, 0 where there is none
+    slot: Tensor | None  # [n, width], 0 where there is none
+    kept: Tensor | None  # [n, width] bool
+    exists: Tensor | None  # [n, width] bool
+
+    @staticmethod
+    def identity() -> _Axis:
+        return _Axis(None, None, None, None)
+
+    @staticmethod
+    def of(state: State, sources: Sequence[Sources], layer: int) -> _Axis:
+        slot = state.padded(layer, "slot", -1)
+        source = np.full_like(slot, -1)
+        for row, origin in enumerate(sources):
+            source[row, : len(origin.hidden[layer])] = origin.hidden[layer]
+        return _Axis._from(source, slot, state.weights.device)
+
+    @staticmethod
+    def head(state: State, sources: Sequence[Sources]) -> _Axis:
+        slot = np.broadcast_to(np.arange(state.layout.widths[-1]), (len(sources), state.layout.widths[-1]))
+        source = np.where([[origin.head] for origin in sources], slot, -1)
+        return _Axis._from(source, slot, state.weights.device)
+
+    @staticmethod
+    def _from(source: np.ndarray, slot: np.ndarray, device: torch.device) -> _Axis:
+        arrays = (source.clip(0), slot.clip(0), source >= 0, slot >= 0)
+        return _Axis(*(torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in arrays))
+
+
+def _fill(old: Layer, new: Layer, initial: Layer | None, below: _Axis, above: _Axis) -> None:
+    """Write one layer: `old` where both ends are kept, else `initial` (zeros if None)."""
+    assert above.source is not None and above.slot is not None
+    assert above.kept is not None and above.exists is not None
+    kept, exists = above.kept[:, :, None], above.exists[:, :, None]  # [n, out, 1]
+    if below.kept is not None and below.exists is not None:
+        kept, exists = kept & below.kept[:, None, :], exists & below.exists[:, None, :]
+    weight = torch.where(kept, _gather(old.weight, above.source, below.source), 0)
+    bias = torch.where(above.kept, _gather_rows(old.bias[:, 0], above.source), 0)
+    if initial is not None:
+        fresh = _gather(initial.weight, above.slot, below.slot)
+        weight = torch.where(kept, weight, torch.where(exists, fresh, 0))
+        fresh = _gather_rows(initial.bias[:, 0], above.slot)
+        bias = torch.where(above.kept, bias, torch.where(above.exists, fresh, 0))
+    new.weight.copy_(weight)
+    new.bias[:, 0].copy_(bias)
+
+
+def _gather(weight: Tensor, rows: Tensor, columns: Tensor | None) -> Tensor:
+    """weight[i, rows[i], columns[i]] for every learner i: [n, len(rows), len(columns)]."""
+    n = torch.arange(len(weight), device=weight.device)
+    if columns is None:
+        return weight[n[:, None], rows]
+    return weight[n[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def _gather_rows(bias: Tensor, rows: Tensor) -> Tensor:
+    return bias.gather(1, rows)

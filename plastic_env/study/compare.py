@@ -1,0 +1,52 @@
+"""The main job: run methods on one scenario, sum them up, draw their plasticity curves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plastic_env.errors import AgentError
+from plastic_env.study import report
+from plastic_env.study.results import write_atomically
+from plastic_env.study.runner import run_study
+from plastic_env.study.sweep import Study
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found: summaries by method, where the picture is, and which methods failed, and why."""
+
+    scenario: str
+    summaries: dict[str, report.Summary]
+    picture: Path
+    failures: dict[str, str]
+
+    @property
+    def table(self) -> str:
+        """For people."""
+        return report.as_table(self.summaries)
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """For programs."""
+        return report.as_json(self.scenario, self.summaries)
+
+
+def compare(study: Study, folder: Path, *, threads: int = 1, overwrite: bool = False, show_progress: bool = True) -> Comparison:
+    """Run what isn't finished, and write `folder/plasticity_curves.png`.
+
+    Raises:
+        PlasticEnvError: as `run_study`; AgentError if every method failed.
+    """
+    finished = run_study(study, folder, threads=threads, overwrite=overwrite, show_progress=show_progress)
+    if not finished.results:
+        raise AgentError("Every method failed. " + " ".join(finished.failures.values()))
+    from plastic_env.study.plots import plasticity_figure  # matplotlib takes a while to import
+
+    curves = {name: report.curves(results) for name, results in finished.results.items()}
+    picture = folder / "plasticity_curves.png"
+    figure = plasticity_figure(study.scenario, curves)
+    write_atomically(picture, lambda path: figure.savefig(path, dpi=150))
+    summaries = {name: report.summarise(results) for name, results in finished.results.items()}
+    return Comparison(study.scenario, summaries, picture, finished.failures)

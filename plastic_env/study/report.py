@@ -1,0 +1,136 @@
+"""The summary of a study: numbers per method, as a table or as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from plastic_env.study.plots import Curves
+from plastic_env.study.results import Result
+from plastic_env.study.stats import Interval, fifths, mean_interval
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One method over all seeds.
+
+    taoa, first_fifth, last_fifth: mean online accuracy over the stream and its first and last fifth of updates.
+    final_width: live units per hidden layer at the end, averaged over layers and seeds.
+    dormant: fraction of live units that are dormant by ReDo's score at the end, averaged over seeds.
+    macs: multiply-accumulates of one learner's life, averaged over seeds. diverged: how many learners did.
+    """
+
+    taoa: Interval
+    first_fifth: Interval
+    last_fifth: Interval
+    final_width: float
+    dormant: float
+    macs: float
+    diverged: int
+
+
+def summarise(results: Sequence[Result]) -> Summary:
+    """Summarise one method's runs."""
+    accuracy = np.stack([result.online_accuracy() for result in results])  # [seeds, updates]
+    first, last = fifths(accuracy)
+    live = np.stack([result.last("live") for result in results])  # [seeds, layers]
+    dormant = np.stack([result.last("dormant") for result in results])
+    return Summary(
+        taoa=mean_interval(accuracy.mean(1)),
+        first_fifth=mean_interval(first),
+        last_fifth=mean_interval(last),
+        final_width=float(live.mean()),
+        dormant=float(((dormant * live).sum(1) / live.sum(1)).mean()),
+        macs=float(np.mean([sum(result.rows["macs"]) for result in results])),
+        diverged=sum(bool(result.last("diverged")) for result in results),
+    )
+
+
+def curves(results: Sequence[Result]) -> Curves:
+    """What is drawn of one method's runs, task by task."""
+    settings = results[0].settings
+    ends = np.array([*settings["shifts"], settings["updates"]])
+    starts = np.concatenate([[0], ends[:-1]])
+    accuracy = np.stack([result.online_accuracy() for result in results])
+    return Curves(
+        task_ends=ends,
+        accuracy=np.add.reduceat(accuracy, starts, axis=1) / (ends - starts),
+        width=np.stack([_at(ends, result, [np.mean(live) for live in result.rows["live"]]) for result in results]),
+        parity=np.stack([_at(ends, result, _parities(result)) for result in results]),
+        edits=np.unique(np.concatenate([_edits(result) for result in results])),
+    )
+
+
+def as_json(scenario: str, summaries: Mapping[str, Summary]) -> dict[str, Any]:
+    """The summaries as JSON values; an interval's missing ends are null."""
+    return {"scenario": scenario, "methods": {name: _method_json(summary) for name, summary in summaries.items()}}
+
+
+def as_table(summaries: Mapping[str, Summary]) -> str:
+    """The summaries as a text table; compute is relative to `dense` where that is among them."""
+    dense = summaries.get("dense")
+    rows = [("method", "TAOA [95 % interval]", "first fifth", "last fifth", "width", "dormant", "MACs", "x dense")]
+    for name, summary in summaries.items():
+        label = f"{name} ({summary.diverged} diverged)" if summary.diverged else name
+        relative = "-" if dense is None else f"{summary.macs / dense.macs:.2f}"
+        rows.append(
+            (
+                label,
+                _interval_text(summary.taoa),
+                f"{summary.first_fifth.mean:.3f}",
+                f"{summary.last_fifth.mean:.3f}",
+                f"{summary.final_width:.1f}",
+                f"{summary.dormant:.2f}",
+                f"{summary.macs:.3g}",
+                relative,
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        lines.append("  ".join(cells))
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(lines)
+
+
+def _at(positions: np.ndarray, result: Result, values: Sequence[float]) -> np.ndarray:
+    """`values`, known at the ends of the run's steps, as they stood at `positions`; NaN after a run's early end."""
+    stops = np.array(result.rows["stop"])
+    index = np.searchsorted(stops, positions)  # the first step that ends there or later
+    return np.append(values, np.nan)[index]
+
+
+def _parities(result: Result) -> list[float]:
+    """Log gradient parity after each step, averaged over the layers that have newborns and incumbents."""
+    pairs = zip(result.rows["log_gradient_parity"], result.rows["comparable"], strict=True)
+    return [np.mean(np.array(values)[where]) if any(where) else np.nan for values, where in pairs]
+
+
+def _edits(result: Result) -> np.ndarray:
+    """The updates at which the run was edited."""
+    rows = result.rows
+    edited = [
+        any(map(any, (grow, prune, recycle))) or rewind or reset
+        for grow, prune, recycle, rewind, reset in zip(
+            rows["grow"], rows["prune"], rows["recycle"], rows["rewind"], rows["reset"], strict=True
+        )
+    ]
+    return np.array(rows["start"])[edited]
+
+
+def _method_json(summary: Summary) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in vars(summary).items():
+        values[name] = [None if math.isnan(end) else end for end in value] if isinstance(value, Interval) else value
+    return values
+
+
+def _interval_text(interval: Interval) -> str:
+    if math.isnan(interval.low):
+        return f"{interval.mean:.3f} [one seed]"
+    return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"

@@ -1,0 +1,158 @@
+"""Results on disk: one Parquet file per run, whole or absent, with every setting inside."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from plastic_env.env.lifetime import Outcome
+from plastic_env.errors import ResultsError
+from plastic_env.learner.edits import KINDS
+from plastic_env.study.sweep import Run
+
+KEY = b"plastic_env"  # of the settings in a file's metadata
+SCRATCH = ".unfinished"  # folder of files being written
+
+_PER_LAYER = (
+    "log_activation_parity",
+    "log_gradient_parity",
+    "dormant",
+    "effective_rank",
+    "weight_norm",
+    "gradient_norm",
+    "age",
+    "newborn",
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run: its settings, and a row for each of its agent's decisions."""
+
+    settings: Mapping[str, Any]
+    rows: Mapping[str, Sequence[Any]]
+
+    def online_accuracy(self) -> np.ndarray:
+        """[updates of the stream] accuracy of every batch before it was trained on; 0 where a diverged learner never came."""
+        accuracy = np.zeros(self.settings["updates"])
+        for start, batches in zip(self.rows["start"], self.rows["accuracy"], strict=True):
+            accuracy[start : start + len(batches)] = batches
+        return accuracy
+
+    def last(self, name: str) -> np.ndarray:
+        """A column's value after the last step."""
+        return np.asarray(self.rows[name][-1])
+
+
+def write_run(folder: Path, run: Run, outcomes: Sequence[Outcome], rewards: Sequence[float], stacked: Sequence[int], shifts: Sequence[int]) -> None:
+    """Store a finished run as `folder/<id>.parquet`.
+
+    stacked: seeds of the runs in its population (results agree with other stackings but for rounding).
+    """
+    settings = {
+        **run.settings,
+        "id": run.id,
+        "updates": outcomes[0].stream_updates,
+        "shifts": list(shifts),
+        "stacked_seeds": list(stacked),
+        "environment": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
+    }
+    table = pa.table(_columns(outcomes, rewards))
+    table = table.replace_schema_metadata({KEY: json.dumps(settings, sort_keys=True).encode()})
+    write_atomically(folder / f"{run.id}.parquet", lambda path: pq.write_table(table, path))
+
+
+def read_run(folder: Path, run: Run) -> Result | None:
+    """The stored result of `run`, or None if there is none.
+
+    Raises:
+        ResultsError: there is a file, but it can't be read or holds another run.
+    """
+    path = folder / f"{run.id}.parquet"
+    if not path.exists():
+        return None
+    try:
+        table = pq.read_table(path)
+        settings = json.loads(table.schema.metadata[KEY])
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise ResultsError(f"{path} can't be read ({error}); remove it, or run with --overwrite.") from error
+    if any(settings.get(key) != value for key, value in run.settings.items()):
+        raise ResultsError(f"{path} holds another run than its name says; remove it, or run with --overwrite.")
+    return Result(settings, table.to_pydict())
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` make a file beside the results, then move it to `path` in one step.
+
+    Whatever happens, `path` holds its former content or all of the new one.
+    """
+    scratch = path.parent / SCRATCH
+    try:
+        scratch.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=scratch, suffix=path.suffix)
+        os.close(handle)
+        unfinished = Path(name)
+        try:
+            write(unfinished)
+            with unfinished.open("rb") as file:
+                os.fsync(file.fileno())
+            unfinished.chmod(0o644)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+            _remove_if_empty(scratch)
+    except OSError as error:
+        raise ResultsError(f"{path} can't be written ({error}); free some space, or choose another --out.") from error
+
+
+def clear_scratch(folder: Path) -> None:
+    """Remove what killed processes left unfinished."""
+    for leftover in (folder / SCRATCH).glob("*"):
+        leftover.unlink(missing_ok=True)
+    _remove_if_empty(folder / SCRATCH)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:  # absent, or another process is writing into it
+        return
+
+
+def _columns(outcomes: Sequence[Outcome], rewards: Sequence[float]) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {
+        "start": [o.start for o in outcomes],
+        "stop": [o.stop for o in outcomes],
+        "accuracy": [o.accuracy.tolist() for o in outcomes],
+        "loss": [o.loss.tolist() for o in outcomes],
+        "reward": list(rewards),
+        "live": [list(o.live) for o in outcomes],
+        "newborns": [list(o.newborns) for o in outcomes],
+        "comparable": [o.end.comparable.tolist() for o in outcomes],
+        "macs": [o.macs for o in outcomes],
+        "shift": [o.shift for o in outcomes],
+        "diverged": [o.diverged for o in outcomes],
+        "terminated": [o.terminated for o in outcomes],
+        "truncated": [o.truncated for o in outcomes],
+    }
+    for kind in KINDS:
+        columns[kind] = [list(o.plan.edit.counts(kind, len(o.live))) for o in outcomes]
+        columns[f"{kind}_rule"] = [getattr(o.plan.edit, f"{kind}_rule") for o in outcomes]
+    for name in ("insertion", "rewind", "reset"):
+        columns[name] = [getattr(o.plan.edit, name) for o in outcomes]
+    for name in _PER_LAYER:
+        columns[name] = [getattr(o.end, name).tolist() for o in outcomes]
+    for name in ("comparable", "log_activation_parity", "log_gradient_parity"):
+        columns[f"birth_{name}"] = [None if o.birth is None else getattr(o.birth, name).tolist() for o in outcomes]
+    return columns

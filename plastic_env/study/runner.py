@@ -1,0 +1,177 @@
+"""Carrying out a study: what is finished is read, the rest is run, group by group, on as many cores as asked for."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing.connection import wait as wait_for
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from plastic_env.agents.base import Agent
+from plastic_env.env.encoding import Codec
+from plastic_env.env.lifetime import Lifetime, Outcome, Plan
+from plastic_env.env.rewards import online_accuracy
+from plastic_env.errors import AgentError, ResultsError
+from plastic_env.study.results import Result, clear_scratch, read_run, write_run
+from plastic_env.study.sweep import Run, Study
+
+Answer = TypeVar("Answer")
+Tick = Callable[[int], None]  # told of learner-updates as they are done
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A study's results by method, in the study's order, and what went wrong by method."""
+
+    results: dict[str, list[Result]]
+    failures: dict[str, str]
+
+
+def run_study(study: Study, folder: Path, *, threads: int = 1, overwrite: bool = False, show_progress: bool = True) -> Finished:
+    """Run what isn't finished yet, and return all results.
+
+    Args:
+        folder: where results are; each run appears there, whole, when its group is done.
+        threads: processes to use, one core each. Results don't depend on it.
+        overwrite: run everything again.
+
+    Raises:
+        PlasticEnvError: a study that can't be run, or results that can't be read.
+        KeyboardInterrupt: after the workers have been stopped; finished runs stay.
+    """
+    groups = study.groups()
+    clear_scratch(folder)
+    pending = [at for at, runs in enumerate(groups) if overwrite or any(read_run(folder, run) is None for run in runs)]
+    total = sum(len(groups[at]) * groups[at][0].scenario.stream(0).updates for at in pending)
+    with tqdm(total=total, unit=" updates", unit_scale=True, disable=not (show_progress and pending)) as bar:
+        if threads == 1 or len(pending) == 1:
+            failures = _run_here(groups, pending, folder, bar.update)
+        else:
+            failures = _run_in_processes(study, groups, pending, folder, threads, bar.update)
+    results: dict[str, list[Result]] = {}
+    for runs in groups:
+        if runs[0].method_name not in failures:
+            found = (read_run(folder, run) for run in runs)
+            results.setdefault(runs[0].method_name, []).extend(result for result in found if result is not None)
+    return Finished(results, failures)
+
+
+def run_group(runs: list[Run], folder: Path, tick: Tick) -> None:
+    """Live the lives of runs that differ in nothing but their seeds, as one population; store each."""
+    first = runs[0]
+    lifetime = Lifetime(first.scenario, first.episode, len(runs))
+    codec = Codec(lifetime)
+    agents = [first.method.make() for _ in runs]
+    for run, agent in zip(runs, agents, strict=True):
+        _ask(run, lambda agent=agent, run=run: agent.reset(codec.spec, run.seed))  # type: ignore[misc]
+    lifetime.begin({member: np.random.default_rng(run.seed) for member, run in enumerate(runs)})
+    infos = [codec.info(member) for member in range(len(runs))]
+    outcomes: list[list[Outcome]] = [[] for _ in runs]
+    while not lifetime.over.all():
+        requested, plans = {}, {}
+        for member in np.flatnonzero(~lifetime.over).tolist():
+            requested[member], plans[member] = _decide(runs[member], agents[member], codec, member, infos[member])
+        for member, outcome in lifetime.step(plans).items():
+            outcomes[member].append(outcome)
+            infos[member] = codec.info(member, requested[member], outcome)
+            tick(outcome.stop - outcome.start)
+    seeds = [run.seed for run in runs]
+    for member, run in enumerate(runs):
+        rewards = [online_accuracy(outcome) for outcome in outcomes[member]]
+        write_run(folder, run, outcomes[member], rewards, seeds, lifetime.streams[member].shifts)
+
+
+def _decide(run: Run, agent: Agent, codec: Codec, member: int, info: dict[str, Any]) -> tuple[Plan, Plan]:
+    return _ask(run, lambda: codec.decode(member, agent.act(codec.observe(member), info)))
+
+
+def _ask(run: Run, question: Callable[[], Answer]) -> Answer:
+    """Let an agent answer; whatever goes wrong there carries its name."""
+    try:
+        return question()
+    except Exception as error:
+        raise AgentError(f"Agent {run.method_name!r} (seed {run.seed}): {type(error).__name__}: {error}") from error
+
+
+def _run_here(groups: list[list[Run]], pending: list[int], folder: Path, tick: Tick) -> dict[str, str]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in the worker processes: results must not depend on where they are computed
+    failures = {}
+    try:
+        for at in pending:
+            try:
+                run_group(groups[at], folder, tick)
+            except AgentError as error:
+                failures[groups[at][0].method_name] = str(error)
+    finally:
+        torch.set_num_threads(before)
+    return failures
+
+
+def _run_in_processes(
+    study: Study, groups: list[list[Run]], pending: list[int], folder: Path, threads: int, tick: Tick
+) -> dict[str, str]:
+    context = multiprocessing.get_context("spawn")
+    ticks: SimpleQueue[int] = context.SimpleQueue()
+    workers = min(threads, len(pending))
+    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(ticks,))
+    failures = {}
+    try:
+        futures: dict[Future[None], int] = {pool.submit(_work, study, at, folder): at for at in pending}
+        waiting = set(futures)
+        while waiting:
+            done, waiting = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
+            while not ticks.empty():
+                tick(ticks.get())
+            for future in done:
+                try:
+                    future.result()
+                except AgentError as error:
+                    failures[groups[futures[future]][0].method_name] = str(error)
+                except BrokenProcessPool as error:
+                    raise ResultsError(
+                        "A worker process died, perhaps for want of memory. Finished runs are kept: run the same command "
+                        "again to go on, with fewer --threads if memory is short."
+                    ) from error
+    except BaseException:
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return failures
+
+
+_ticks: SimpleQueue[int] | None = None  # of this worker process
+
+
+def _start_worker(ticks: SimpleQueue[int]) -> None:
+    global _ticks
+    _ticks = ticks
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then stops us
+    torch.set_num_threads(1)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for([parent.sentinel])
+        os._exit(1)
+
+
+def _work(study: Study, at: int, folder: Path) -> None:
+    assert _ticks is not None
+    run_group(study.groups()[at], folder, _ticks.put)

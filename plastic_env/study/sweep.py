@@ -1,0 +1,145 @@
+"""What a study consists of: runs, their settings, their ids, and which of them are stacked."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import sys
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import plastic_env
+from plastic_env.agents import METHODS, Method
+from plastic_env.env.lifetime import EpisodeSettings
+from plastic_env.errors import AgentError, look_up
+from plastic_env.learner.population import LearnerSettings
+from plastic_env.scenarios import NAMESPACE, find
+from plastic_env.streams import Scenario
+
+MOST_STACKED = 32  # learners trained as one population
+
+
+@dataclass(frozen=True)
+class Run:
+    """One method on one scenario with one seed.
+
+    source: the text of the agent's file if it is not one of the project's own: it is part of what was run.
+    """
+
+    scenario_name: str
+    scenario: Scenario
+    method_name: str
+    method: Method
+    seed: int
+    episode: EpisodeSettings
+    source: str = ""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides the run's result, as plain JSON values."""
+        return {
+            "scenario": self.scenario_name,
+            "stream": describe(self.scenario),
+            "method": self.method_name,
+            "agent": describe(self.method.make()),
+            "agent_source": hashlib.sha256(self.source.encode()).hexdigest() if self.source else "",
+            "episode": describe(self.episode),
+            "seed": self.seed,
+            "version": plastic_env.__version__,
+        }
+
+    @property
+    def id(self) -> str:
+        """Readable, and another one for other settings."""
+        digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
+        return f"{self.method_name}-seed{self.seed:03d}-{digest[:8]}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """Methods compared on one scenario over the same seeds; names only, so that any process can rebuild it.
+
+    scenario: name. changes: (setting, value) pairs of the scenario that differ from its defaults.
+    methods: names in `METHODS`, or "path/to/file.py:ClassName" for an agent of the user's own.
+    """
+
+    scenario: str
+    methods: tuple[str, ...]
+    seeds: tuple[int, ...]
+    changes: tuple[tuple[str, Any], ...] = ()
+
+    def groups(self) -> list[list[Run]]:
+        """All runs, in the groups that are trained as one population.
+
+        The grouping follows from the study alone, never from what is left to do, so that a study taken up again
+        ends with the same numbers.
+
+        Raises:
+            PlasticEnvError: a name that doesn't exist, or an agent that can't be loaded.
+        """
+        scenario = find(self.scenario, **dict(self.changes))
+        name = self.scenario.removeprefix(f"{NAMESPACE}/")
+        groups = []
+        for wanted in self.methods:
+            label, method, source = find_method(wanted)
+            episode = EpisodeSettings(learner=method.learner)
+            runs = [Run(name, scenario, label, method, seed, episode, source) for seed in self.seeds]
+            groups += [runs[at : at + MOST_STACKED] for at in range(0, len(runs), MOST_STACKED)]
+        return groups
+
+
+def find_method(name: str) -> tuple[str, Method, str]:
+    """A method by name, or made of the class that "path/to/file.py:ClassName" points at.
+
+    Such a class follows the `Agent` protocol, takes no arguments, and may have an attribute `learner`
+    (`LearnerSettings`).
+
+    Returns:
+        Its label, the method, and the text of the file ("" for the project's own).
+    """
+    path, colon, class_name = name.rpartition(":")
+    if not (colon and path.endswith(".py")):
+        return name, look_up(METHODS, name, "method (or path/to/file.py:ClassName)"), ""
+    file = Path(path)
+    if not file.is_file():
+        raise AgentError(f"There is no file {path!r} to load the agent {class_name} from (looked in {Path.cwd()}).")
+    module = _load_module(file)
+    agent = getattr(module, class_name, None)
+    if not isinstance(agent, type) or not all(callable(getattr(agent, part, None)) for part in ("reset", "act")):
+        classes = [key for key, value in vars(module).items() if isinstance(value, type) and hasattr(value, "act")]
+        raise AgentError(
+            f"{path} has no agent class {class_name!r} with the methods reset and act; "
+            f"classes there with act: {', '.join(classes) or 'none'}."
+        )
+    learner = getattr(agent, "learner", LearnerSettings())
+    if not isinstance(learner, LearnerSettings):
+        raise AgentError(f"{class_name}.learner is {learner!r}; give plastic_env.LearnerSettings(...).")
+    return class_name, Method(f"{class_name} of {path}", agent, learner), file.read_text()
+
+
+def _load_module(file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(file.stem, file.resolve())
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(file.stem, module)  # dataclasses look their module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise AgentError(f"{file} can't be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def describe(settings: object) -> Any:
+    """Settings as JSON values; dataclasses become objects that name their type."""
+    if is_dataclass(settings):
+        values = {f.name: describe(getattr(settings, f.name)) for f in fields(settings)}
+        return {"type": type(settings).__name__, **values}
+    if isinstance(settings, (list, tuple)):
+        return [describe(item) for item in settings]
+    if settings is None or isinstance(settings, (bool, int, float, str)):
+        return settings
+    return {"type": type(settings).__name__}

@@ -1,0 +1,61 @@
+"""Scenarios by name: families of task streams, and the environments made of them."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+from plastic_env.env.lifetime import EpisodeSettings
+from plastic_env.env.single import PlasticEnv
+from plastic_env.env.vector import PlasticVectorEnv
+from plastic_env.errors import InvalidSetting, look_up
+from plastic_env.scenarios import permuted, random_labels
+from plastic_env.streams import Scenario
+
+SCENARIOS: dict[str, Scenario] = {**permuted.SETTINGS, **random_labels.SETTINGS}
+NAMESPACE = "plastic_env"
+
+
+def find(name: str, **changes: Any) -> Scenario:
+    """The scenario called `name` (with or without "plastic_env/"), with some of its settings changed.
+
+    Raises:
+        UnknownName: no such scenario, or it has no such setting.
+    """
+    scenario = look_up(SCENARIOS, name.removeprefix(f"{NAMESPACE}/"), "scenario")
+    known = {field.name: None for field in fields(scenario)}  # type: ignore[arg-type]
+    for key in changes:
+        look_up(known, key, f"setting of {name}")
+    for key in ("tasks", "updates", "batch_size"):
+        value = changes.get(key, 1)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InvalidSetting(f"{key} is {value!r}; give a whole number of at least 1.")
+    return replace(scenario, **changes)  # type: ignore[type-var]
+
+
+def make_env(scenario: str, **settings: Any) -> PlasticEnv:
+    """The environment behind `gymnasium.make`.
+
+    settings: any setting of the scenario (`tasks=20`), any field of `EpisodeSettings`
+        (`boundaries="hidden"`, `learner=LearnerSettings(...)`), any argument of `PlasticEnv`.
+    """
+    stream, episode, rest = _sort(scenario, settings)
+    return PlasticEnv(stream, episode, **rest)
+
+
+def make_vector_env(scenario: str, num_envs: int = 1, **settings: Any) -> PlasticVectorEnv:
+    """The vector environment behind `gymnasium.make_vec`; settings as for `make_env`."""
+    stream, episode, rest = _sort(scenario, settings)
+    return PlasticVectorEnv(stream, num_envs, episode, **rest)
+
+
+def _sort(name: str, settings: dict[str, Any]) -> tuple[Scenario, EpisodeSettings, dict[str, Any]]:
+    own = {field.name for field in fields(find(name))}  # type: ignore[arg-type]
+    living = {field.name for field in fields(EpisodeSettings)}
+    scenario = find(name, **{key: value for key, value in settings.items() if key in own})
+    episode = EpisodeSettings(**{key: value for key, value in settings.items() if key in living})
+    rest = {key: value for key, value in settings.items() if key not in own | living}
+    allowed = ("reward", "illegal", "render_mode", "device", "dtype")
+    for key in rest:
+        look_up(dict.fromkeys((*sorted(own), *sorted(living), *allowed)), key, f"setting of {name}")
+    return scenario, episode, rest
