@@ -37,6 +37,7 @@ class Reset(Dense):
     """Draws everything anew at every shift: no plasticity is lost, and nothing is kept."""
 
     def edit(self, observation: Observation, info: dict[str, Any]) -> dict[str, Any]:
+        """Reset."""
         return {"reset": True}
 
 
@@ -52,6 +53,7 @@ class Recycle(Dense):
     insertion: str = "fresh"
 
     def edit(self, observation: Observation, info: dict[str, Any]) -> dict[str, Any]:
+        """Replace `fraction` of the live units."""
         counts = np.round(self.fraction * info["live"]).astype(np.int64)
         return {"recycle": counts, "recycle_rule": self.rule, "insertion": self.insertion}
 
@@ -67,10 +69,12 @@ class Staged(Dense):
     until: float = 0.5
 
     def reset(self, episode: EpisodeSpec, seed: int) -> None:
+        """Start counting events."""
         super().reset(episode, seed)
         self.done = 0
 
     def edit(self, observation: Observation, info: dict[str, Any]) -> dict[str, Any]:
+        """Act if another event is due; one action catches up with several."""
         due = min(self.events, int(self.events * global_field(observation, "progress") / self.until + 1e-4))
         if due <= self.done:
             return {}
@@ -95,6 +99,7 @@ class Grow(Staged):
     insertion: str = "dormant"
 
     def stage(self, due: int, info: dict[str, Any]) -> dict[str, Any]:
+        """Grow to the width that is due."""
         first, slots = np.array(self.episode.live), np.array(self.episode.capacity)
         final = np.maximum(first, np.round(self.target * slots))
         width = np.round(first + (final - first) * due / self.events).astype(np.int64)
@@ -113,6 +118,7 @@ class Prune(Staged):
     rewind: bool = True
 
     def stage(self, due: int, info: dict[str, Any]) -> dict[str, Any]:
+        """Prune to the width that is due."""
         live = info["live"]
         final = np.maximum(1, np.round(self.target * np.array(self.episode.capacity))).astype(np.int64)
         excess = np.maximum(0, live - final)
@@ -126,4 +132,5 @@ class DenseRewind(Staged):
     """Prune's rewinds without its pruning: how much of Prune's gain is the rewinding?"""
 
     def stage(self, due: int, info: dict[str, Any]) -> dict[str, Any]:
+        """Rewind."""
         return {"rewind": True}

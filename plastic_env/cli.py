@@ -21,26 +21,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"plastic-env: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nplastic-env: interrupted. Finished runs are kept: the same command goes on from there.", file=sys.stderr)
+        print(
+            "\nplastic-env: interrupted. Finished runs are kept: the same command goes on from there.", file=sys.stderr
+        )
         return 130
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="plastic-env", description="Edit the structure of networks while they learn, and see what it does to their plasticity."
+        prog="plastic-env",
+        description="Edit the structure of networks while they learn, and see what it does to their plasticity.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     compare = commands.add_parser(
         "compare",
         help="compare methods on a stream of tasks",
-        description="Run methods on one scenario over several seeds; print a table, draw plasticity curves, keep all raw numbers. "
-        "Runs that are finished already are read, not repeated.",
+        description="Run methods on one scenario over several seeds; print a table, draw plasticity curves, keep "
+        "all raw numbers. Runs that are finished already are read, not repeated.",
     )
-    compare.add_argument("--scenario", default="plastic_env/PermutedDigits-v0", metavar="ID", help="default: %(default)s")
     compare.add_argument(
-        "--methods", nargs="+", metavar="M", help="names, or path/to/file.py:ClassName for your own agent (default: all methods)"
+        "--scenario", default="plastic_env/PermutedDigits-v0", metavar="ID", help="default: %(default)s"
     )
-    compare.add_argument("--seeds", type=int, default=8, metavar="N", help="number of seeds, from 0 (default: %(default)s)")
+    compare.add_argument(
+        "--methods",
+        nargs="+",
+        metavar="M",
+        help="names, or path/to/file.py:ClassName for your own agent (default: all methods)",
+    )
+    compare.add_argument(
+        "--seeds", type=int, default=8, metavar="N", help="number of seeds, from 0 (default: %(default)s)"
+    )
     compare.add_argument("--tasks", type=int, metavar="N", help="number of tasks (default: the scenario's)")
     compare.add_argument("--out", type=Path, metavar="DIR", help="results folder (default: results/<scenario>)")
     compare.add_argument("--threads", type=int, metavar="N", help="cores to use (default: all)")

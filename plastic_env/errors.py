@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
+
+import numpy as np
 
 Value = TypeVar("Value")
 
@@ -48,3 +50,8 @@ def look_up(table: Mapping[str, Value], name: object, kind: str) -> Value:
     near = difflib.get_close_matches(str(name), table, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise UnknownName(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(table)}.")
+
+
+def is_whole(value: object, least: int = 0) -> TypeGuard[int]:
+    """Whether `value` is an integer (Python's or numpy's, no truth value) of at least `least`."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= least)

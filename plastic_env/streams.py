@@ -58,6 +58,7 @@ class Dataset:
 
     @property
     def features(self) -> int:
+        """Inputs of one sample."""
         return self.inputs.shape[1]
 
 

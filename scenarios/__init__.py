@@ -8,7 +8,7 @@ from typing import Any
 from plastic_env.env.lifetime import EpisodeSettings
 from plastic_env.env.single import PlasticEnv
 from plastic_env.env.vector import PlasticVectorEnv
-from plastic_env.errors import InvalidSetting, look_up
+from plastic_env.errors import InvalidSetting, is_whole, look_up
 from plastic_env.scenarios import permuted, random_labels
 from plastic_env.streams import Scenario
 
@@ -27,9 +27,8 @@ def find(name: str, **changes: Any) -> Scenario:
     for key in changes:
         look_up(known, key, f"setting of {name}")
     for key in ("tasks", "updates", "batch_size"):
-        value = changes.get(key, 1)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InvalidSetting(f"{key} is {value!r}; give a whole number of at least 1.")
+        if not is_whole(changes.get(key, 1), 1):
+            raise InvalidSetting(f"{key} is {changes[key]!r}; give a whole number of at least 1.")
     return replace(scenario, **changes)  # type: ignore[type-var]
 
 

@@ -1,0 +1,1 @@
+"""Episodes, and the Gymnasium face of them."""

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from plastic_env.env.lifetime import EpisodeSettings, Lifetime, Outcome, Plan
-from plastic_env.errors import InvalidAction, InvalidSetting, look_up
+from plastic_env.env.lifetime import Lifetime, Outcome, Plan
+from plastic_env.errors import InvalidAction, look_up
 from plastic_env.learner.diagnostics import LOG_PARITY_LIMIT
 from plastic_env.learner.edits import KINDS, RULES, Edit, check_edit, clip_edit
 from plastic_env.learner.insertion import INSERTIONS
@@ -65,6 +65,7 @@ class EpisodeSpec:
 
     @staticmethod
     def of(lifetime: Lifetime) -> EpisodeSpec:
+        """The spec of a lifetime's episodes."""
         settings = lifetime.settings
         learner = settings.learner
         return EpisodeSpec(
@@ -84,7 +85,9 @@ class EpisodeSpec:
         """Bounded boxes: "global" [fields], "layers" [hidden layers, fields]; see `GLOBAL_FIELDS`, `LAYER_FIELDS`."""
         low, high = _bounds(GLOBAL_FIELDS, {"accuracy_change"})
         layers = len(self.capacity)
-        below, above = (np.tile(b, (layers, 1)) for b in _bounds(LAYER_FIELDS, {"log_activation_parity", "log_gradient_parity"}))
+        below, above = (
+            np.tile(b, (layers, 1)) for b in _bounds(LAYER_FIELDS, {"log_activation_parity", "log_gradient_parity"})
+        )
         return spaces.Dict({"global": spaces.Box(low, high), "layers": spaces.Box(below, above)})
 
     def action(self, budget: int | None = None, **wanted: Any) -> Action:
@@ -126,7 +129,9 @@ def check_action(action: object, space: spaces.Dict) -> None:
         if part.contains(action[name]):
             continue
         if isinstance(part, spaces.MultiDiscrete):
-            allowed = f"{len(part.nvec)} whole numbers (an integer array), at most {(part.nvec - 1).tolist()}, none negative"
+            allowed = (
+                f"{len(part.nvec)} whole numbers (an integer array), at most {(part.nvec - 1).tolist()}, none negative"
+            )
         else:
             assert isinstance(part, spaces.Discrete)
             allowed = f"a whole number from {part.start} to {part.start + part.n - 1}"
@@ -137,9 +142,9 @@ def check_action(action: object, space: spaces.Dict) -> None:
 
 def to_plan(action: Action) -> Plan:
     """The plan that a checked action stands for."""
-    counts = {kind: tuple(int(count) for count in action[kind]) for kind in KINDS}
-    rules = {name: names[int(action[name])] for name, names in RULE_FIELDS.items()}
-    edit = Edit(**counts, **rules, rewind=bool(action["rewind"]), reset=bool(action["reset"]))
+    fields: dict[str, Any] = {kind: tuple(int(count) for count in action[kind]) for kind in KINDS}
+    fields |= {name: names[int(action[name])] for name, names in RULE_FIELDS.items()}
+    edit = Edit(**fields, rewind=bool(action["rewind"]), reset=bool(action["reset"]))
     return Plan(edit, int(action["budget"]))
 
 
@@ -220,7 +225,7 @@ class Codec:
         [activation/gradient, layers]; 0 where nothing was born.
         """
         layers = len(self.spec.capacity)
-        asked, applied = (_counts(plan, layers) for plan in (requested, outcome and outcome.plan))
+        asked, applied = (_counts(plan, layers) for plan in (requested, None if outcome is None else outcome.plan))
         birth = None if outcome is None else outcome.birth
         parity = np.zeros((2, layers))
         if birth is not None:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from numbers import Integral
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from plastic_env.errors import InvalidEdit, InvalidSetting, look_up
+from plastic_env.errors import InvalidEdit, InvalidSetting, is_whole, look_up
 from plastic_env.learner.compute import training_macs
 from plastic_env.learner.edits import Edit, check_edit
 from plastic_env.learner.population import Diagnosis, LearnerSettings, Population
@@ -49,7 +48,7 @@ class EpisodeSettings:
         look_up(BOUNDARIES, self.boundaries, "kind of boundaries")
         for name in ("max_budget", "probe_samples", "compute_cap"):
             value = getattr(self, name)
-            if not (value is None and name == "compute_cap") and not (isinstance(value, Integral) and value >= 1):
+            if not is_whole(value, 1) and not (value is None and name == "compute_cap"):
                 raise InvalidSetting(f"{name} is {value!r}; give a whole number of at least 1.")
 
 
@@ -57,7 +56,7 @@ class EpisodeSettings:
 class Plan:
     """What an agent asks for in one step: an edit, and the updates to train before it decides again."""
 
-    edit: Edit = Edit()
+    edit: Edit = field(default_factory=Edit)
     budget: int = 1
 
 
@@ -71,10 +70,12 @@ class Ledger:
 
     @staticmethod
     def of(n: int) -> Ledger:
+        """All zero, for n learners."""
         return Ledger(*(np.zeros(n, dtype=np.int64) for _ in fields(Ledger)))
 
     @property
     def total(self) -> np.ndarray:
+        """[n] all of it."""
         return self.training + self.probes + self.edits
 
 
@@ -173,7 +174,7 @@ class Lifetime:
         if self.over[member]:
             raise InvalidEdit(f"The episode of learner {member} is over (or never began); begin it again first.")
         budget, most = plan.budget, self.settings.max_budget
-        if isinstance(budget, bool) or not isinstance(budget, Integral) or not 1 <= budget <= most:
+        if not is_whole(budget, 1) or budget > most:
             raise InvalidEdit(f"budget is {budget!r}; give a whole number from 1 to {most} (max_budget).")
         check_edit(plan.edit, self.population.live(member), self.population.capacity)
 

@@ -25,6 +25,7 @@ class Frame:
 
     @property
     def position(self) -> int:
+        """Updates of the stream used up."""
         return self.outcomes[-1].stop if self.outcomes else 0
 
     def ages(self, layer: int) -> np.ndarray:
@@ -68,9 +69,13 @@ def as_array(frame: Frame) -> np.ndarray:
         newest = frame.newest(layer)
         top.plot(newest, np.full(len(newest), layer), "o", color="black", markersize=3)
     top.set_facecolor("0.9")
-    image = top.imshow(grid, aspect="auto", cmap="viridis", vmin=0, vmax=max(1, frame.position), interpolation="nearest")
+    image = top.imshow(
+        grid, aspect="auto", cmap="viridis", vmin=0, vmax=max(1, frame.position), interpolation="nearest"
+    )
     figure.colorbar(image, ax=top, label="age (updates)")
-    top.set(yticks=range(len(frame.capacity)), ylabel="hidden layer", xlabel="slot (grey: dormant, dots: newest cohort)")
+    top.set(
+        yticks=range(len(frame.capacity)), ylabel="hidden layer", xlabel="slot (grey: dormant, dots: newest cohort)"
+    )
     ends = [outcome.stop for outcome in frame.outcomes]
     bottom.plot(ends, [outcome.accuracy.mean() for outcome in frame.outcomes], "k.-")
     bottom.set(xlim=(0, frame.updates), ylim=(0, 1), xlabel="update", ylabel="online accuracy")

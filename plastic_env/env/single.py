@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
-import numpy as np
 import torch
 
 from plastic_env.env.encoding import Action, Codec, EpisodeSpec, Observation
 from plastic_env.env.lifetime import EpisodeSettings, Lifetime, Outcome
-from plastic_env.env.rendering import Frame, RENDER_MODES, as_array, as_text
+from plastic_env.env.rendering import RENDER_MODES, Frame, as_array, as_text
 from plastic_env.env.rewards import REWARDS, Reward
 from plastic_env.errors import look_up
 from plastic_env.streams import Scenario
@@ -21,9 +20,10 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
 
     Observation: `Dict(global=Box[7], layers=Box[hidden layers, 12])`, float32 in [-1, 1]; the fields are
         listed in `plastic_env.env.encoding`.
-    Action: `Dict`: units to `grow`, `prune`, `recycle` in each hidden layer (MultiDiscrete), the rules that select them and the
-        `insertion` of newborns (Discrete), `rewind` and `reset` (Discrete(2)), `budget` (Discrete, from 1): updates to train
-        before the next decision. `env.unwrapped.episode.action(...)` fills in what you leave out.
+    Action: `Dict`: units to `grow`, `prune`, `recycle` in each hidden layer (MultiDiscrete), the rules that
+        select them and the `insertion` of newborns (Discrete), `rewind` and `reset` (Discrete(2)), `budget`
+        (Discrete, from 1): updates to train before the next decision. `env.unwrapped.episode.action(...)`
+        fills in what you leave out.
     Reward: by default the step's share of TAOA, so that the return is the stream's mean online accuracy.
     Ends: `terminated` when the stream is used up or the learner diverged (`info["diverged"]`), `truncated` when the
         compute cap is reached.
@@ -42,7 +42,10 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
     >>> observation, reward, terminated, truncated, info = env.step(action)      # doctest: +SKIP
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": RENDER_MODES, "render_fps": 4}
+    metadata: dict[str, Any] = {  # noqa: RUF012 (Gymnasium's convention)
+        "render_modes": RENDER_MODES,
+        "render_fps": 4,
+    }
 
     def __init__(
         self,
@@ -62,7 +65,7 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
         self.lifetime = Lifetime(scenario, settings or EpisodeSettings(), device=device, dtype=dtype)
         self.codec = Codec(self.lifetime, illegal)
         self.action_space = self.codec.action_space
-        self.observation_space = self.codec.observation_space
+        self.observation_space = self.codec.observation_space  # type: ignore[assignment]
         self.outcomes: list[Outcome] = []
 
     @property
@@ -70,7 +73,9 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
         """Sizes and lengths of the episodes, and `action(...)`, which builds actions."""
         return self.codec.spec
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
         """Begin a new life: a fresh learner and a fresh stream, both drawn from the seed."""
         super().reset(seed=seed)
         self.outcomes = []
@@ -87,7 +92,12 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
 
     def render(self) -> Any:
         """The learner and its accuracy so far: text ("ansi") or an image [height, width, 3] ("rgb_array")."""
-        frame = Frame(self.lifetime.population.state.units[0], self.lifetime.population.capacity, self.lifetime.updates, self.outcomes)
+        frame = Frame(
+            self.lifetime.population.state.units[0],
+            self.lifetime.population.capacity,
+            self.lifetime.updates,
+            self.outcomes,
+        )
         if self.render_mode == "ansi":
             return as_text(frame)
         if self.render_mode == "rgb_array":

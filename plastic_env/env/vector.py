@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
 import torch
+from gymnasium import spaces
+from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
+from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
 
 from plastic_env.env.encoding import Action, Codec, EpisodeSpec, Observation
 from plastic_env.env.lifetime import EpisodeSettings, Lifetime
@@ -25,7 +27,10 @@ class PlasticVectorEnv(VectorEnv[Observation, Action, np.ndarray]):
     Arguments as for `PlasticEnv`; observations, actions and infos are batched in Gymnasium's way.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}
+    metadata: dict[str, Any] = {  # noqa: RUF012 (Gymnasium's convention)
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+        "render_modes": [],
+    }
 
     def __init__(
         self,
@@ -61,8 +66,7 @@ class PlasticVectorEnv(VectorEnv[Observation, Action, np.ndarray]):
         """One action per learner as one batched action."""
         if len(actions) != self.num_envs:
             raise InvalidAction(f"{len(actions)} actions for {self.num_envs} learners; give one each.")
-        empty = create_empty_array(self.single_action_space, self.num_envs)
-        return concatenate(self.single_action_space, actions, empty)
+        return _stack(self.codec.action_space, actions)
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
@@ -73,17 +77,16 @@ class PlasticVectorEnv(VectorEnv[Observation, Action, np.ndarray]):
         """
         mask = np.asarray((options or {}).get("reset_mask", np.ones(self.num_envs, dtype=bool)))
         if mask.shape != (self.num_envs,) or mask.dtype != bool or not mask.any():
-            raise InvalidSetting(f"reset_mask is {mask!r}; give {self.num_envs} truth values, at least one of them True.")
-        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
-        seeds = [None] * self.num_envs if seeds is None else list(seeds)
-        if len(seeds) != self.num_envs:
-            raise InvalidSetting(f"{len(seeds)} seeds for {self.num_envs} learners; give one each, or one int.")
+            raise InvalidSetting(
+                f"reset_mask is {mask!r}; give {self.num_envs} truth values, at least one of them True."
+            )
+        seeds = self._seeds(seed)
         if not self._generators:
-            self._generators = [gymnasium.utils.seeding.np_random(s)[0] for s in seeds]
-        members = np.flatnonzero(mask)
+            self._generators = [np_random(s)[0] for s in seeds]
+        members = np.flatnonzero(mask).tolist()
         for member in members:
             if seeds[member] is not None:
-                self._generators[member] = gymnasium.utils.seeding.np_random(seeds[member])[0]
+                self._generators[member] = np_random(seeds[member])[0]
         self._begin(members)
         infos: dict[str, Any] = {}
         for member in members:
@@ -98,10 +101,9 @@ class PlasticVectorEnv(VectorEnv[Observation, Action, np.ndarray]):
         for member, action in enumerate(self._split(actions)):
             if not self._waiting[member]:
                 requested[member], plans[member] = self.codec.decode(member, action)
-        again = np.flatnonzero(self._waiting)
+        again = np.flatnonzero(self._waiting).tolist()
         outcomes = self.lifetime.step(plans)
-        if again.size:
-            self._begin(again)
+        self._begin(again)
         rewards = np.zeros(self.num_envs)
         terminated, truncated = np.zeros((2, self.num_envs), dtype=bool)
         infos: dict[str, Any] = {}
@@ -122,11 +124,23 @@ class PlasticVectorEnv(VectorEnv[Observation, Action, np.ndarray]):
             )
         return [dict(zip(actions, parts, strict=True)) for parts in zip(*actions.values(), strict=True)]
 
-    def _begin(self, members: np.ndarray) -> None:
-        self.lifetime.begin({int(member): self._generators[member] for member in members})
-        self._waiting[members] = False
+    def _seeds(self, seed: int | list[int | None] | None) -> list[int | None]:
+        if not isinstance(seed, list):
+            return [None if seed is None else seed + i for i in range(self.num_envs)]
+        if len(seed) != self.num_envs:
+            raise InvalidSetting(f"{len(seed)} seeds for {self.num_envs} learners; give one each, or one int.")
+        return seed
+
+    def _begin(self, members: list[int]) -> None:
+        if members:
+            self.lifetime.begin({member: self._generators[member] for member in members})
+            self._waiting[members] = False
 
     def _observe(self) -> Observation:
         observations = [self.codec.observe(member) for member in range(self.num_envs)]
-        empty = create_empty_array(self.single_observation_space, self.num_envs)
-        return concatenate(self.single_observation_space, observations, empty)
+        return _stack(self.codec.observation_space, observations)
+
+
+def _stack(space: spaces.Dict, items: list[dict[str, Any]]) -> dict[str, Any]:
+    empty = create_empty_array(space, len(items))
+    return cast("dict[str, Any]", concatenate(space, items, cast("dict[str, Any]", empty)))

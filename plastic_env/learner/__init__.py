@@ -1,0 +1,1 @@
+"""What is edited and trained; knows nothing of episodes or Gymnasium."""

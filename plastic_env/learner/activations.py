@@ -29,10 +29,12 @@ class ReLU:
     """max(0, z), with derivative 0 at 0 (as in torch)."""
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """phi(z), and what `backward` needs."""
         h = z.clamp_min(0)
         return h, h
 
     def backward(self, delta: Tensor, saved: Tensor) -> Tensor:
+        """delta * phi\'(z)."""
         return torch.ops.aten.threshold_backward(delta, saved, 0)
 
 
@@ -49,10 +51,12 @@ class SmoothLeaky:
     p: float = 1.0
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """phi(z), and what `backward` needs."""
         gate = torch.sigmoid(z * (self.c / self.p))
         return z * (gate * (1 - self.r)).add_(self.r), z
 
     def backward(self, delta: Tensor, saved: Tensor) -> Tensor:
+        """delta * phi\'(z)."""
         slope = self.c / self.p
         gate = torch.sigmoid(saved * slope)
         # d/dz [z s] = s + z slope s (1 - s)

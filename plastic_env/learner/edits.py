@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral
 
 import numpy as np
 
-from plastic_env.errors import InvalidEdit, look_up
+from plastic_env.errors import InvalidEdit, is_whole, look_up
 from plastic_env.learner.insertion import INSERTIONS, Birth
 from plastic_env.learner.network import INITS, Layer, draw
 from plastic_env.learner.selection import GROW_RULES, PRUNE_RULES, RECYCLE_RULES, Rule
@@ -102,7 +101,7 @@ def _check_counts(kind: str, counts: object, layers: int) -> None:
     if not isinstance(counts, (tuple, list, np.ndarray)) or (len(counts) not in (0, layers)):
         raise InvalidEdit(f"{kind} is {counts!r}; {allowed}, or () for none.")
     for count in counts:
-        if isinstance(count, (bool, np.bool_)) or not isinstance(count, Integral) or count < 0:
+        if not is_whole(count):
             raise InvalidEdit(f"{kind} is {counts!r}; {allowed}.")
 
 

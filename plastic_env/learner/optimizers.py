@@ -72,9 +72,11 @@ class SGD:
 
     @property
     def moments(self) -> int:
+        """Numbers of state kept per parameter."""
         return int(self.momentum > 0)
 
     def schedule(self, layout: Layout, starts: Starts, updates: int, like: Tensor) -> Schedule:
+        """Factors for the coming updates."""
         return _SGDSchedule(self)
 
 
@@ -107,9 +109,11 @@ class Adam:
 
     @property
     def moments(self) -> int:
+        """Numbers of state kept per parameter."""
         return 2
 
     def schedule(self, layout: Layout, starts: Starts, updates: int, like: Tensor) -> Schedule:
+        """Factors for the coming updates."""
         first = starts.now[None] + np.arange(1, updates + 1)[:, None]  # [updates, m]
         whole = self._factors(first - starts.whole, like)  # each [updates, m]
         if starts.uniform():

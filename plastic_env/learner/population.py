@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -128,8 +129,8 @@ class Population:
         self.activation = ACTIVATIONS[settings.activation]
         self.rngs = [np.random.default_rng(0) for _ in range(n)]
         zeros = partial(torch.zeros, device=device, dtype=dtype)
-        axes = (inputs, *settings.hidden, classes)
-        slots = [Layer(zeros(n, above, below), zeros(n, 1, above)) for below, above in zip(axes, axes[1:], strict=False)]
+        axes = pairwise((inputs, *settings.hidden, classes))
+        slots = [Layer(zeros(n, above, below), zeros(n, 1, above)) for below, above in axes]
         widths = [stored_width(u, c) for u, c in zip(settings.live_units, settings.hidden, strict=True)]
         layout = Layout((inputs, *widths, classes))
         count = partial(np.zeros, n, dtype=np.int64)
@@ -187,9 +188,9 @@ class Population:
         Args:
             x: [k, m, batch, inputs]; y: [k, m, batch] labels; m as `members` (default: all).
 
-        A learner whose loss or weights are no longer finite afterwards is frozen: from that batch on its accuracy counts 0,
-        and it is never changed again. It goes on taking part in the arithmetic where `members` names
-        it, so that the others' results don't depend on its fate.
+        A learner whose loss or weights are no longer finite afterwards is frozen: from that batch on
+        its accuracy counts 0, and it is never changed again. It goes on taking part in the arithmetic
+        where `members` names it, so that the others' results don't depend on its fate.
         """
         members = list(range(len(self))) if members is None else list(members)
         k, m, batch = y.shape
@@ -331,7 +332,10 @@ class Population:
             "weight_norm": probe.weight_norms[layer],
             "gradient_norm": probe.weight_gradients[layer],
         }
-        found = {name: np.nan_to_num(value.double().cpu().numpy(), 0, 0, 0) for name, value in measured.items()}
+        found = {
+            name: np.nan_to_num(value.double().cpu().numpy(), nan=0.0, posinf=0.0, neginf=0.0)
+            for name, value in measured.items()
+        }
         for name in ("log_activation_parity", "log_gradient_parity"):
             found[name] = np.where(comparable, found[name], 0.0)
         units = live.sum(1)
@@ -377,7 +381,10 @@ class Population:
     def _slots_view(self, layer: int, members: list[int], probe: Probe) -> LayerView:
         rows = [probe.members.index(member) for member in members]
         below, above = self.state.initial[layer], self.state.initial[layer + 1]
-        incoming, outgoing = below.weight[members], above.weight[members]  # [m, slots, slots below], [m, slots above, slots]
+        incoming, outgoing = (
+            below.weight[members],
+            above.weight[members],
+        )  # [m, slots, slots below], [m, slots above, slots]
         if layer > 0:
             incoming = self._live_columns(incoming, layer - 1, members)
         if layer + 1 < len(self.capacity):

@@ -31,9 +31,11 @@ class Units:
         return len(self.slot)
 
     def take(self, positions: np.ndarray) -> Units:
+        """The units at `positions`, in that order."""
         return Units(*(getattr(self, name)[positions] for name in UNIT_FIELDS))
 
     def join(self, other: Units) -> Units:
+        """These units, then `other`."""
         return Units(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in UNIT_FIELDS))
 
 
@@ -120,29 +122,25 @@ def repack(state: State, units: Sequence[Sequence[Units]], sources: Sequence[Sou
         weights=state.weights.new_zeros(n, layout.size),
         moments=[state.weights.new_zeros(n, layout.size) for _ in state.moments],
     )
-    axes = [_Axis.identity(), *(_Axis.of(following, sources, layer) for layer in range(len(capacity)))]
+    axes = [*(_Axis.of(following, sources, layer) for layer in range(len(capacity)))]
     axes.append(_Axis.head(following, sources))
-    pairs = [(state.weights, following.weights, state.initial)]
+    pairs: list[tuple[Tensor, Tensor, list[Layer] | None]] = [(state.weights, following.weights, state.initial)]
     pairs += [(old, new, None) for old, new in zip(state.moments, following.moments, strict=True)]
     for old_flat, new_flat, initial in pairs:
         olds, news = state.layout.views(old_flat), layout.views(new_flat)
         for at, (old, new) in enumerate(zip(olds, news, strict=True)):
-            _fill(old, new, None if initial is None else initial[at], axes[at], axes[at + 1])
+            _fill(old, new, None if initial is None else initial[at], axes[at - 1] if at else None, axes[at])
     return following
 
 
 @dataclass(frozen=True)
 class _Axis:
-    """Padded indices of one axis of a weight matrix; None stands for the unchanged inputs."""
+    """Padded indices of the units of one layer."""
 
-    source: Tensor | None  # [n, width] present position, 0 where there is none
-    slot: Tensor | None  # [n, width], 0 where there is none
-    kept: Tensor | None  # [n, width] bool
-    exists: Tensor | None  # [n, width] bool
-
-    @staticmethod
-    def identity() -> _Axis:
-        return _Axis(None, None, None, None)
+    source: Tensor  # [n, width] present position, 0 where there is none
+    slot: Tensor  # [n, width], 0 where there is none
+    kept: Tensor  # [n, width] bool
+    exists: Tensor  # [n, width] bool
 
     @staticmethod
     def of(state: State, sources: Sequence[Sources], layer: int) -> _Axis:
@@ -164,17 +162,18 @@ class _Axis:
         return _Axis(*(torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in arrays))
 
 
-def _fill(old: Layer, new: Layer, initial: Layer | None, below: _Axis, above: _Axis) -> None:
-    """Write one layer: `old` where both ends are kept, else `initial` (zeros if None)."""
-    assert above.source is not None and above.slot is not None
-    assert above.kept is not None and above.exists is not None
+def _fill(old: Layer, new: Layer, initial: Layer | None, below: _Axis | None, above: _Axis) -> None:
+    """Write one layer: `old` where both ends are kept, else `initial` (zeros if None).
+
+    below: None stands for the inputs, which no edit changes.
+    """
     kept, exists = above.kept[:, :, None], above.exists[:, :, None]  # [n, out, 1]
-    if below.kept is not None and below.exists is not None:
+    if below is not None:
         kept, exists = kept & below.kept[:, None, :], exists & below.exists[:, None, :]
-    weight = torch.where(kept, _gather(old.weight, above.source, below.source), 0)
+    weight = torch.where(kept, _gather(old.weight, above.source, None if below is None else below.source), 0)
     bias = torch.where(above.kept, _gather_rows(old.bias[:, 0], above.source), 0)
     if initial is not None:
-        fresh = _gather(initial.weight, above.slot, below.slot)
+        fresh = _gather(initial.weight, above.slot, None if below is None else below.slot)
         weight = torch.where(kept, weight, torch.where(exists, fresh, 0))
         fresh = _gather_rows(initial.bias[:, 0], above.slot)
         bias = torch.where(above.kept, bias, torch.where(above.exists, fresh, 0))

@@ -1,0 +1,1 @@
+"""Comparing methods: runs, results, statistics, pictures."""

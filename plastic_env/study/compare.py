@@ -33,7 +33,9 @@ class Comparison:
         return report.as_json(self.scenario, self.summaries)
 
 
-def compare(study: Study, folder: Path, *, threads: int = 1, overwrite: bool = False, show_progress: bool = True) -> Comparison:
+def compare(
+    study: Study, folder: Path, *, threads: int = 1, overwrite: bool = False, show_progress: bool = True
+) -> Comparison:
     """Run what isn't finished, and write `folder/plasticity_curves.png`.
 
     Raises:

@@ -40,7 +40,7 @@ def plasticity_figure(title: str, methods: Mapping[str, Curves]) -> Figure:
     """Average online accuracy per task; below it edits, live width and newborn gradient parity by method."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 5.2 + 0.55 * len(methods) * 0.4 + 4.2), layout="constrained")
+    figure = Figure(figsize=(11, 10.2 + 0.22 * len(methods)), layout="constrained")
     heights = (5.2, 0.55 + 0.22 * len(methods), 2.1, 2.1)
     top, raster, width, parity = figure.subplots(4, 1, sharex=True, height_ratios=heights)
     draw_accuracy(methods, top)
@@ -50,8 +50,12 @@ def plasticity_figure(title: str, methods: Mapping[str, Curves]) -> Figure:
     width.set_ylabel("live width\n(units per layer)")
     draw_lines({name: np.exp(c.parity) for name, c in methods.items()}, _ends(methods), parity)
     parity.axhline(1, color="0.4", linewidth=0.8)
-    parity.set(yscale="log", ylabel="newborn gradient\nparity (1: equal)", xlabel="update (tick marks at the top of each panel: shifts)")
-    parity.set_yticks([0.25, 0.5, 1, 2, 4], ["1/4", "1/2", "1", "2", "4"], minor=False)
+    parity.set(
+        yscale="log",
+        ylabel="newborn gradient\nparity (1: equal)",
+        xlabel="update (tick marks at the top of each panel: shifts)",
+    )
+    parity.set_yticks([1 / 64, 1 / 16, 1 / 4, 1, 4], ["1/64", "1/16", "1/4", "1", "4"])
     parity.minorticks_off()
     for ax in (top, width, parity):
         mark_shifts(_ends(methods)[:-1], ax)
@@ -101,7 +105,7 @@ def mark_shifts(shifts: Sequence[int] | np.ndarray, ax: Axes) -> Axes:
 
 
 def label_lines(heights: Mapping[str, float], ax: Axes) -> Axes:
-    """Each method's name and marker to the right of the axes, at its line's end, moved apart where they would overlap."""
+    """Each method's name and line to the right of the axes, where its curve ends, moved apart where they overlap."""
     low, high = ax.get_ylim()
     gap = (high - low) / 24
     order = sorted(heights, key=lambda name: heights[name])
@@ -109,9 +113,27 @@ def label_lines(heights: Mapping[str, float], ax: Axes) -> Axes:
     names = list(heights)
     for name, place in zip(order, places, strict=True):
         style = _style(names.index(name), 1)
-        ax.plot([1.015, 1.055], [place, place], color=style["color"], linestyle=style["linestyle"], linewidth=1.8, transform=ax.get_yaxis_transform(), clip_on=False)
-        ax.plot([1.035], [place], style["marker"], color=style["color"], markersize=5, transform=ax.get_yaxis_transform(), clip_on=False)
-        ax.annotate(name, (1.065, place), xycoords=ax.get_yaxis_transform(), va="center", fontsize=9, annotation_clip=False)
+        ax.plot(
+            [1.015, 1.055],
+            [place, place],
+            color=style["color"],
+            linestyle=style["linestyle"],
+            linewidth=1.8,
+            transform=ax.get_yaxis_transform(),
+            clip_on=False,
+        )
+        ax.plot(
+            [1.035],
+            [place],
+            style["marker"],
+            color=style["color"],
+            markersize=5,
+            transform=ax.get_yaxis_transform(),
+            clip_on=False,
+        )
+        ax.annotate(
+            name, (1.065, place), xycoords=ax.get_yaxis_transform(), va="center", fontsize=9, annotation_clip=False
+        )
     ax.set_ylim(low, high)
     return ax
 

@@ -44,7 +44,7 @@ class Result:
     rows: Mapping[str, Sequence[Any]]
 
     def online_accuracy(self) -> np.ndarray:
-        """[updates of the stream] accuracy of every batch before it was trained on; 0 where a diverged learner never came."""
+        """[updates of the stream] accuracy of each batch before it was trained on; 0 after an early end."""
         accuracy = np.zeros(self.settings["updates"])
         for start, batches in zip(self.rows["start"], self.rows["accuracy"], strict=True):
             accuracy[start : start + len(batches)] = batches
@@ -55,7 +55,14 @@ class Result:
         return np.asarray(self.rows[name][-1])
 
 
-def write_run(folder: Path, run: Run, outcomes: Sequence[Outcome], rewards: Sequence[float], stacked: Sequence[int], shifts: Sequence[int]) -> None:
+def write_run(
+    folder: Path,
+    run: Run,
+    outcomes: Sequence[Outcome],
+    rewards: Sequence[float],
+    stacked: Sequence[int],
+    shifts: Sequence[int],
+) -> None:
     """Store a finished run as `folder/<id>.parquet`.
 
     stacked: seeds of the runs in its population (results agree with other stackings but for rounding).

@@ -39,7 +39,9 @@ class Finished:
     failures: dict[str, str]
 
 
-def run_study(study: Study, folder: Path, *, threads: int = 1, overwrite: bool = False, show_progress: bool = True) -> Finished:
+def run_study(
+    study: Study, folder: Path, *, threads: int = 1, overwrite: bool = False, show_progress: bool = True
+) -> Finished:
     """Run what isn't finished yet, and return all results.
 
     Args:
@@ -142,8 +144,8 @@ def _run_in_processes(
                     failures[groups[futures[future]][0].method_name] = str(error)
                 except BrokenProcessPool as error:
                     raise ResultsError(
-                        "A worker process died, perhaps for want of memory. Finished runs are kept: run the same command "
-                        "again to go on, with fewer --threads if memory is short."
+                        "A worker process died, perhaps for want of memory. Finished runs are kept: run the same "
+                        "command again to go on, with fewer --threads if memory is short."
                     ) from error
     except BaseException:
         for worker in multiprocessing.active_children():
