@@ -186,6 +186,8 @@ class Lifetime:
         """
         for member, plan in plans.items():
             self.check(member, plan)
+        if not plans:
+            return {}
         members, start = list(plans), self.position.copy()
         spent = self.ledger.total
         births = self._edit(plans)

@@ -47,6 +47,7 @@ def effective_rank(features: Tensor) -> Tensor:
     At least 1; 1 for features that are zero. Computed in double precision by the Gram matrix.
     """
     features = features.double()
+    features = features / features.abs().amax((-2, -1), keepdim=True).clamp_min(torch.finfo(torch.double).tiny)
     small = features.mT if features.shape[-2] > features.shape[-1] else features
     singular = torch.linalg.eigvalsh(small @ small.mT).clamp_min(0).sqrt()
     share = singular / singular.sum(-1, keepdim=True).clamp_min(torch.finfo(torch.double).tiny)

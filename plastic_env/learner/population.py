@@ -321,7 +321,8 @@ class Population:
         comparable = newborn.any(1) & incumbent.any(1)
         features = probe.activations[layer + 1]
         if state.frozen[members].any():
-            features = features.nan_to_num(0, 0, 0)
+            features = features.clone()
+            features[torch.from_numpy(state.frozen[members])] = 0
         masks = [torch.from_numpy(mask).to(features.device) for mask in (live, newborn, incumbent)]
         active = active_fraction(features)
         measured = {
@@ -347,11 +348,12 @@ class Population:
 
     def _worths(self, edits: Mapping[int, Edit], probe: Probe | None) -> tuple[Worths, dict[int, int]]:
         """Score every unit that an edit may choose among; members that ask alike are scored at once."""
+        # kind by kind and layer by layer: the order of a learner's random draws must not depend on its neighbours
         asked: dict[tuple[str, int, str], list[int]] = {}
-        for member, edit in edits.items():
-            for kind in KINDS:
-                for layer, count in enumerate(edit.counts(kind, len(self.capacity))):
-                    if count:
+        for kind in KINDS:
+            for layer in range(len(self.capacity)):
+                for member, edit in edits.items():
+                    if edit.counts(kind, len(self.capacity))[layer]:
                         asked.setdefault((kind, layer, getattr(edit, f"{kind}_rule")), []).append(member)
         worths: dict[tuple[int, int, str], np.ndarray] = {}
         macs = dict.fromkeys(edits, 0)
@@ -374,6 +376,7 @@ class Population:
             measure=lambda: probe.activations[layer + 1][rows],
             incoming=layers[layer].weight[members],
             outgoing=layers[layer + 1].weight[members],
+            ids=torch.from_numpy(self.state.padded(layer, "id", -1, members)),
             rngs=[self.rngs[member] for member in members],
             capacity=self.capacity[layer],
         )
@@ -398,6 +401,7 @@ class Population:
             measure=measure,
             incoming=incoming,
             outgoing=outgoing,
+            ids=torch.full(incoming.shape[:2], -1),
             rngs=[self.rngs[member] for member in members],
             capacity=self.capacity[layer],
         )

@@ -28,6 +28,7 @@ class LayerView:
     measure: Callable[[], Tensor]  # computes `activation`
     incoming: Tensor  # [m, u, units below]
     outgoing: Tensor  # [m, units above, u]
+    ids: Tensor  # [m, u] in order of birth, -1 for dormant units
     rngs: Sequence[np.random.Generator]  # one per learner
     capacity: int  # slots of the layer
 
@@ -73,6 +74,22 @@ def random(view: LayerView) -> Tensor:
     return torch.from_numpy(draws[:, : view.incoming.shape[1]])
 
 
+def oldest(view: LayerView) -> Tensor:
+    """The first born are worth least."""
+    return view.ids
+
+
+def youngest(view: LayerView) -> Tensor:
+    """The last born are worth least."""
+    return -view.ids
+
+
 GROW_RULES: dict[str, Rule] = {"activation": activation, "random": random}
-PRUNE_RULES: dict[str, Rule] = {"magnitude": magnitude, "random": random}
-RECYCLE_RULES: dict[str, Rule] = {"utility": utility, "magnitude": magnitude, "random": random}
+PRUNE_RULES: dict[str, Rule] = {
+    "magnitude": magnitude,
+    "utility": utility,
+    "random": random,
+    "oldest": oldest,
+    "youngest": youngest,
+}
+RECYCLE_RULES = PRUNE_RULES

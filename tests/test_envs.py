@@ -1,0 +1,214 @@
+"""Contracts that every registered environment keeps."""
+
+import hashlib
+import subprocess
+import sys
+import warnings
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from plastic_env import SGD, LearnerSettings
+from plastic_env.env.encoding import global_field
+from plastic_env.errors import InvalidAction, InvalidEdit, InvalidSetting, UnknownName
+from plastic_env.scenarios import NAMESPACE, SCENARIOS
+
+IDS = [f"{NAMESPACE}/{name}" for name in SCENARIOS]
+SHORT = {"tasks": 3, "updates": 20}
+
+
+def rollout(env_id, seed, steps=8, **settings):
+    """A digest of everything that a random policy sees."""
+    env = gymnasium.make(env_id, **SHORT, **settings)
+    env.action_space.seed(seed)
+    seen = [env.reset(seed=seed)]
+    for _ in range(steps):
+        seen.append(env.step(env.action_space.sample()))
+        if seen[-1][2] or seen[-1][3]:
+            seen.append(env.reset())
+    return hashlib.sha256(b"".join(flatten(seen))).hexdigest()
+
+
+def flatten(value):
+    if isinstance(value, dict):
+        return [part for key in sorted(value) for part in flatten(value[key])]
+    if isinstance(value, (list, tuple)):
+        return [part for item in value for part in flatten(item)]
+    return [np.asarray(value).tobytes()]
+
+
+def test_registered_ids_are_the_scenarios():
+    assert sorted(IDS) == sorted(i for i in gymnasium.registry if i.startswith(f"{NAMESPACE}/"))
+
+
+@pytest.mark.parametrize("settings", [{}, {"boundaries": "hidden", "compute_cap": 10**9}], ids=["plain", "hidden"])
+@pytest.mark.parametrize("env_id", IDS)
+def test_check_env_passes_without_warnings(env_id, settings):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(gymnasium.make(env_id, **settings).unwrapped)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_same_seed_same_trajectory_also_in_a_new_process(env_id):
+    here = rollout(env_id, 11)
+    assert rollout(env_id, 11) == here
+    assert rollout(env_id, 12) != here
+    code = f"import sys; sys.path.insert(0, 'tests'); from test_envs import rollout; print(rollout({env_id!r}, 11))"
+    command = [sys.executable, "-c", f"import plastic_env\n{code}"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"})
+    assert found.stdout.strip() == here
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_observations_stay_in_bounds_even_when_training_blows_up(env_id):
+    for learner in (LearnerSettings(live=0.1), LearnerSettings(optimizer=SGD(1e12))):
+        env = gymnasium.make(env_id, **SHORT, learner=learner)
+        env.action_space.seed(0)
+        observation, _ = env.reset(seed=0)
+        assert env.observation_space.contains(observation)
+        over = False
+        while not over:
+            observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
+            assert env.observation_space.contains(observation)
+            assert 0 <= reward <= 1
+            over = terminated or truncated
+        assert info["diverged"] == isinstance(learner.optimizer, SGD)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_return_is_the_streams_mean_online_accuracy(env_id):
+    env = gymnasium.make(env_id, **SHORT)
+    env.reset(seed=0)
+    total, over = 0.0, False
+    while not over:
+        _, reward, over, _, _ = env.step(env.unwrapped.episode.action(recycle=4, budget=13))
+        total += reward
+    accuracy = np.concatenate([outcome.accuracy for outcome in env.unwrapped.outcomes])
+    assert len(accuracy) == 60
+    assert total == pytest.approx(accuracy.mean(), abs=1e-12)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_hidden_boundaries_leave_no_trace(env_id):
+    """Up to a shift, an agent gets what it gets on a stream without that shift; and no step is cut short."""
+    traces = []
+    for shape in (SHORT, {"tasks": 1, "updates": 60}):
+        env = gymnasium.make(env_id, **shape, boundaries="hidden")
+        trace = [env.reset(seed=4)]
+        trace += [env.step(env.unwrapped.episode.action(budget=10)) for _ in range(2)]
+        traces.append(flatten(trace))
+        *_, info = env.step(env.unwrapped.episode.action(budget=30))
+        assert (info["updates"], info["shift"]) == (50, False)
+    assert traces[0] == traces[1]
+
+
+def test_clipping_is_reported_and_raising_refuses():
+    actions = {"prune": 64, "recycle": 64, "grow": 64}
+    env = gymnasium.make(IDS[0], **SHORT)
+    env.reset(seed=0)
+    *_, info = env.step(env.unwrapped.episode.action(budget=1, **actions))
+    assert info["clipped"]
+    assert info["requested"].tolist() == [[64, 64]] * 3
+    assert info["applied"].tolist() == [[63, 63], [63, 63], [1, 1]]  # grow, prune, recycle
+    assert info["live"].tolist() == [64, 64]
+    strict = gymnasium.make(IDS[0], **SHORT, illegal="raise")
+    strict.reset(seed=0)
+    with pytest.raises(InvalidEdit, match="prune at most 63"):
+        strict.step(strict.unwrapped.episode.action(**actions))
+    assert not strict.step(strict.unwrapped.episode.action(prune=63))[-1]["clipped"]
+
+
+OUTSIDE = {
+    "negative": ("grow", np.array([-1, 0]), "none negative"),
+    "too many": ("prune", np.array([65, 0]), r"at most \[64, 64\]"),
+    "fraction": ("recycle", np.array([0.5, 0.0]), "whole numbers"),
+    "nan": ("grow", np.array([np.nan, 0.0]), "whole numbers"),
+    "wrong shape": ("grow", np.array([1, 1, 1]), "2 whole numbers"),
+    "no such rule": ("prune_rule", 9, "0: magnitude"),
+    "budget zero": ("budget", 0, "from 1 to 1000"),
+    "budget too large": ("budget", 1001, "from 1 to 1000"),
+    "no switch": ("rewind", 2, "from 0 to 1"),
+}
+
+
+@pytest.mark.parametrize("illegal", ["clip", "raise"])
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_actions_outside_of_the_space_always_raise_and_change_nothing(name, illegal):
+    field, value, message = OUTSIDE[name]
+    env = gymnasium.make(IDS[0], **SHORT, illegal=illegal).unwrapped
+    env.reset(seed=0)
+    before = env.lifetime.population.state.weights.clone()
+    with pytest.raises(InvalidAction, match=message):
+        env.step({**env.episode.action(), field: value})
+    assert (env.lifetime.population.state.weights == before).all()
+    assert env.lifetime.position[0] == 0
+
+
+def test_actions_of_the_wrong_form_say_what_is_missing():
+    env = gymnasium.make(IDS[0], **SHORT).unwrapped
+    env.reset(seed=0)
+    with pytest.raises(InvalidAction, match="give a dict with the keys"):
+        env.step(3)
+    with pytest.raises(InvalidAction, match=r"lacks \['budget'\]"):
+        env.step({name: value for name, value in env.episode.action().items() if name != "budget"})
+    with pytest.raises(UnknownName, match="Did you mean 'grow'"):
+        env.episode.action(grw=3)
+    with pytest.raises(UnknownName, match="Did you mean 'activation'"):
+        env.episode.action(grow=3, grow_rule="activations")
+
+
+def test_action_builder_agrees_with_the_space():
+    episode = gymnasium.make(IDS[0]).unwrapped.episode
+    action = episode.action(grow=(3, 4), prune=2, grow_rule="random", insertion="zero_out", rewind=True, budget=7)
+    assert episode.action_space.contains(action)
+    assert action["grow"].tolist() == [3, 4]
+    assert action["prune"].tolist() == [2, 2]
+    assert (action["rewind"], action["reset"], action["budget"]) == (1, 0, 7)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_rendering(env_id):
+    env = gymnasium.make(env_id, **SHORT, render_mode="ansi", learner=LearnerSettings(hidden=(40, 20), live=0.5))
+    env.reset(seed=0)
+    assert "update 0 of 60" in env.render()
+    env.step(env.unwrapped.episode.action(grow=(4, 2), budget=5))
+    lines = env.render().splitlines()
+    assert lines[1] == f"layer 0 [{'#' * 20}{'+' * 4}{'.' * 16}] 24 of 40 live, 4 newest"
+    picture = gymnasium.make(env_id, **SHORT, render_mode="rgb_array")
+    picture.reset(seed=0)
+    picture.step(picture.unwrapped.episode.action(recycle=5))
+    image = picture.render()
+    assert image.shape == (400, 640, 3)
+    assert image.dtype == np.uint8
+    assert image.std() > 10
+
+
+def test_at_shift_is_seen_where_it_should_be():
+    env = gymnasium.make(IDS[0], **SHORT)
+    env.reset(seed=0)
+    flags = []
+    for _ in range(6):
+        observation, _, _, _, info = env.step(env.unwrapped.episode.action(budget=10))
+        assert global_field(observation, "at_shift") == info["shift"]
+        flags.append(info["shift"])
+    assert flags == [False, True, False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"taks": 3}, UnknownName, "Did you mean 'tasks'"),
+        ({"reward": "acuracy"}, UnknownName, "Known: online_accuracy"),
+        ({"illegal": "ignore"}, UnknownName, "Known: clip, raise"),
+        ({"render_mode": "human"}, Exception, "human"),
+        ({"tasks": -1}, InvalidSetting, "at least 1"),
+    ],
+)
+def test_mistaken_settings_are_named(settings, error, message):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Gymnasium warns of render modes before we refuse them
+        with pytest.raises(error, match=message):
+            gymnasium.make(IDS[0], **settings)

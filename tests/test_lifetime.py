@@ -1,0 +1,159 @@
+"""The rules of an episode."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from plastic_env import SGD, Edit, EpisodeSettings, LearnerSettings, Lifetime, Plan
+from plastic_env.errors import InvalidEdit, InvalidSetting, UnknownName
+from plastic_env.learner.compute import training_macs
+from plastic_env.scenarios import find
+
+SCENARIO = find("PermutedDigits-v0", tasks=3, updates=20)
+SMALL = LearnerSettings(hidden=(16, 12))
+
+
+def begun(n=1, scenario=SCENARIO, **settings):
+    life = Lifetime(scenario, EpisodeSettings(**{"learner": SMALL, **settings}), n, dtype=torch.float64)
+    life.begin({member: np.random.default_rng(member) for member in range(n)})
+    return life
+
+
+def test_a_step_ends_at_a_shift_when_boundaries_are_for_deciding():
+    life = begun()
+    first = life.step({0: Plan(budget=15)})[0]
+    assert (first.start, first.stop, first.shift) == (0, 15, False)
+    second = life.step({0: Plan(budget=15)})[0]
+    assert (second.start, second.stop, second.shift) == (15, 20, True)
+    third = life.step({0: Plan(budget=1000)})[0]
+    assert (third.start, third.stop, third.shift) == (20, 40, True)
+    last = life.step({0: Plan(budget=1000)})[0]
+    assert (last.stop, last.shift, last.terminated, last.truncated) == (60, False, True, False)
+
+
+def test_hidden_boundaries_are_run_across_and_nothing_tells_of_them():
+    life = begun(boundaries="hidden")
+    outcome = life.step({0: Plan(budget=20)})[0]
+    assert (outcome.stop, outcome.shift, life.at_shift[0]) == (20, False, False)
+    assert life.step({0: Plan(budget=30)})[0].stop == 50
+
+
+def test_each_batch_is_scored_before_it_is_trained_on():
+    life = begun(learner=replace(SMALL, optimizer=SGD(0.1)))
+    stream, population = life.streams[0], life.population
+    x, y = stream.batches(0, 1)
+    probe = population.probe(x[0][None].double(), y)
+    outcome = life.step({0: Plan(budget=1)})[0]
+    assert outcome.loss[0] == pytest.approx(probe.loss.item(), abs=1e-12)
+
+
+def test_probe_batch_is_the_latest_that_was_trained_on():
+    life = begun(probe_samples=40)
+    life.step({0: Plan(budget=7)})
+    x, y = life.streams[0].batches(0, 7)
+    assert torch.equal(life._probe_x[0], x.flatten(0, 1)[-40:])
+    assert torch.equal(life._probe_y[0], y.flatten()[-40:])
+
+
+def test_ledger_counts_training_probes_and_scoring_by_hand():
+    life = begun(learner=replace(SMALL, live=0.5), probe_samples=32)
+    widths = (64, 8, 6, 10)
+    update = 16 * (3 * (64 * 8 + 8 * 6 + 6 * 10) - 64 * 8)
+    assert update == 16 * training_macs(widths)
+    assert life.ledger.total[0] == 2 * update  # the first probe: 32 samples
+    outcome = life.step({0: Plan(Edit(grow=(2, 0)), budget=5)})[0]
+    grown = 16 * training_macs((64, 10, 6, 10))
+    assert life.ledger.edits[0] == 32 * 8 * 64  # eight dormant units of the first layer, scored
+    assert life.ledger.training[0] == 5 * grown
+    assert life.ledger.probes[0] == 2 * update + 2 * grown + 2 * grown  # start, birth, end
+    assert outcome.macs == life.ledger.total[0] - 2 * update
+    before = life.ledger.total[0]
+    life.step({0: Plan(Edit(grow=(1, 1), grow_rule="random"), budget=1)})
+    assert life.ledger.edits[0] == 32 * 8 * 64  # chance costs nothing
+    assert life.ledger.total[0] > before
+
+
+def test_compute_cap_truncates_at_the_first_update_beyond_it():
+    update = 16 * training_macs((64, 16, 12, 10))
+    probe = 64 * training_macs((64, 16, 12, 10))
+    life = begun(compute_cap=probe + 7 * update - 1)
+    outcome = life.step({0: Plan(budget=20)})[0]
+    assert outcome.stop == 7
+    assert (outcome.terminated, outcome.truncated) == (False, True)
+    with pytest.raises(InvalidEdit, match="is over"):
+        life.step({0: Plan()})
+
+
+def test_divergence_ends_the_episode_and_says_so():
+    life = begun(n=2, learner=replace(SMALL, optimizer=SGD(0.1)))
+    life.population.state.weights[1] *= 1e200
+    outcomes = life.step({0: Plan(budget=10), 1: Plan(budget=10)})
+    assert (outcomes[1].terminated, outcomes[1].truncated, outcomes[1].diverged) == (True, False, True)
+    assert outcomes[1].accuracy.max() == 0
+    assert not outcomes[0].diverged
+    assert np.isfinite(life.loss).all()
+
+
+def test_divergence_of_one_leaves_the_others_lives_bit_identical():
+    settings = replace(SMALL, optimizer=SGD(0.1))
+    histories = []
+    for sick in (False, True):
+        life = begun(n=3, learner=settings)
+        if sick:
+            life.population.state.weights[1] *= 1e200
+        history = []
+        while not life.over[[0, 2]].all():
+            plan = Plan(Edit(recycle=(2, 2), insertion="fresh"), budget=8)
+            plans = {member: plan for member in range(3) if not life.over[member]}
+            outcomes = life.step(plans)
+            history.append([outcomes[m].loss.tobytes() + outcomes[m].accuracy.tobytes() for m in (0, 2)])
+        histories.append((history, life.population.state.weights[[0, 2]].numpy().tobytes()))
+    assert histories[0] == histories[1]
+
+
+def test_budgets_differ_and_no_plan_means_no_change():
+    life = begun(n=3)
+    idle = life.population.state.weights[1].clone()
+    outcomes = life.step({0: Plan(budget=3), 2: Plan(budget=17)})
+    assert {member: (o.start, o.stop) for member, o in outcomes.items()} == {0: (0, 3), 2: (0, 17)}
+    assert torch.equal(life.population.state.weights[1], idle)
+    assert life.position.tolist() == [3, 0, 17]
+
+
+@pytest.mark.parametrize("budget", [0, -1, 1001, 2.5, True, float("nan"), None])
+def test_a_refused_plan_changes_nothing_for_anybody(budget):
+    life = begun(n=2)
+    before = (life.population.state.weights.numpy().tobytes(), life.position.tolist(), life.ledger.total.tolist())
+    legal = Plan(Edit(recycle=(2, 2)), budget=5)
+    with pytest.raises(InvalidEdit, match="whole number from 1 to 1000"):
+        life.step({0: legal, 1: Plan(budget=budget)})
+    with pytest.raises(InvalidEdit, match="grow at most 0"):
+        life.step({0: legal, 1: Plan(Edit(grow=(1, 0)))})
+    assert (
+        life.population.state.weights.numpy().tobytes(),
+        life.position.tolist(),
+        life.ledger.total.tolist(),
+    ) == before
+
+
+def test_birth_is_measured_before_training():
+    life = begun(learner=replace(SMALL, live=0.5))
+    life.step({0: Plan(budget=10)})
+    outcome = life.step({0: Plan(Edit(grow=(4, 3), insertion="zero_out"), budget=5)})[0]
+    assert outcome.newborns == (4, 3)
+    assert outcome.birth.comparable.all()
+    # no outgoing weights: no gradient at birth, cut at -5; some after training
+    assert outcome.birth.log_gradient_parity.tolist() == [-5, -5]
+    assert (outcome.end.log_gradient_parity > -5).all()
+    assert life.step({0: Plan(budget=1)})[0].birth is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [({"boundaries": "seen"}, UnknownName), ({"max_budget": 0}, InvalidSetting), ({"compute_cap": -5}, InvalidSetting)],
+)
+def test_settings_that_make_no_sense_are_refused(wrong, error):
+    with pytest.raises(error):
+        EpisodeSettings(**wrong)

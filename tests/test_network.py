@@ -1,0 +1,73 @@
+"""The stacked network against plain torch.nn."""
+
+from itertools import pairwise
+
+import helpers
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from plastic_env import LearnerSettings, Population
+from plastic_env.learner.activations import ACTIVATIONS
+from plastic_env.learner.network import Layout, backward, cross_entropy_delta, forward
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_derivative_matches_autograd(name):
+    z = torch.linspace(-6, 6, 201, dtype=torch.float64, requires_grad=True)
+    reference = {"relu": torch.relu, "smooth_leaky": helpers.SmoothLeaky()}[name](z)
+    reference.sum().backward()
+    h, saved = ACTIVATIONS[name].forward(z.detach())
+    torch.testing.assert_close(h, reference.detach(), rtol=0, atol=1e-14)
+    torch.testing.assert_close(ACTIVATIONS[name].backward(torch.ones_like(h), saved), z.grad, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_zero_maps_to_zero(name):
+    assert ACTIVATIONS[name].forward(torch.zeros(3))[0].abs().max() == 0
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_forward_and_gradients_match_autograd(name):
+    population = helpers.population(activation=name)
+    x, y = helpers.batches(1, len(population))
+    layers = population.layers()
+    scratch = torch.empty_like(population.state.weights)
+    gradients = population.state.layout.views(scratch)
+    trace = forward(layers, x[0], population.activation)
+    deltas = {}
+    delta = cross_entropy_delta(torch.log_softmax(trace.logits, -1), y[0])
+    backward(layers, gradients, trace, delta, population.activation, deltas.__setitem__)
+    for member in range(len(population)):
+        network = helpers.plain_network(population, member)
+        logits = network(x[0, member])
+        torch.testing.assert_close(trace.logits[member], logits.detach(), rtol=0, atol=1e-12)
+        F.cross_entropy(logits, y[0, member]).backward()
+        ours = helpers.live_parameters(population, member, scratch)
+        for mine, parameter in zip(ours, network.parameters(), strict=True):
+            torch.testing.assert_close(mine, parameter.grad, rtol=0, atol=1e-12)
+        assert set(deltas) == {0, 1}
+
+
+def test_layout_covers_every_parameter_once():
+    layout = Layout((3, 5, 2))
+    flat = torch.zeros(2, layout.size)
+    for layer in layout.views(flat):
+        layer.weight.add_(1)
+        layer.bias.add_(1)
+    assert (flat == 1).all()
+    assert layout.size == 3 * 5 + 5 + 5 * 2 + 2
+
+
+@pytest.mark.parametrize(("init", "gain", "bias"), [("torch", 1.0, True), ("kaiming", 6.0**0.5, False)])
+def test_initial_weights_fill_the_stated_range(init, gain, bias):
+    settings = LearnerSettings(hidden=(200, 300), init=init)
+    population = Population(1, 50, 10, settings)
+    population.begin({0: np.random.default_rng(0)})
+    for (fan_in, _), layer in zip(pairwise((50, 200, 300, 10)), population.layers(), strict=True):
+        bound = gain / fan_in**0.5
+        assert 0.95 * bound < layer.weight.abs().max() <= bound
+        assert abs(layer.weight.mean()) < 0.05 * bound
+        largest = layer.bias.abs().max()
+        assert (0.5 / fan_in**0.5 < largest <= 1 / fan_in**0.5) if bias else largest == 0
