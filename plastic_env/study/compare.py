@@ -49,6 +49,6 @@ def compare(
     curves = {name: report.curves(results) for name, results in finished.results.items()}
     picture = folder / "plasticity_curves.png"
     figure = plasticity_figure(study.scenario, curves)
-    write_atomically(picture, lambda path: figure.savefig(path, dpi=150))
+    write_atomically(picture, lambda path: figure.savefig(path, format="png", dpi=150))
     summaries = {name: report.summarise(results) for name, results in finished.results.items()}
     return Comparison(study.scenario, summaries, picture, finished.failures)

@@ -22,7 +22,7 @@ from plastic_env.learner.edits import KINDS
 from plastic_env.study.sweep import Run
 
 KEY = b"plastic_env"  # of the settings in a file's metadata
-SCRATCH = ".unfinished"  # folder of files being written
+UNFINISHED = ".unfinished"  # ending of hidden files that are being written
 
 _PER_LAYER = (
     "log_activation_parity",
@@ -100,14 +100,16 @@ def read_run(folder: Path, run: Run) -> Result | None:
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` make a file beside the results, then move it to `path` in one step.
+    """Let `write` make a hidden file beside `path`, then move it there in one step.
 
     Whatever happens, `path` holds its former content or all of the new one.
+
+    Raises:
+        ResultsError: the disk is full, or the folder can't be written to.
     """
-    scratch = path.parent / SCRATCH
     try:
-        scratch.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=scratch, suffix=path.suffix)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=UNFINISHED)
         os.close(handle)
         unfinished = Path(name)
         try:
@@ -118,23 +120,14 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
-            _remove_if_empty(scratch)
     except OSError as error:
         raise ResultsError(f"{path} can't be written ({error}); free some space, or choose another --out.") from error
 
 
-def clear_scratch(folder: Path) -> None:
+def clear_unfinished(folder: Path) -> None:
     """Remove what killed processes left unfinished."""
-    for leftover in (folder / SCRATCH).glob("*"):
+    for leftover in folder.glob(f".*{UNFINISHED}"):
         leftover.unlink(missing_ok=True)
-    _remove_if_empty(folder / SCRATCH)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError:  # absent, or another process is writing into it
-        return
 
 
 def _columns(outcomes: Sequence[Outcome], rewards: Sequence[float]) -> dict[str, list[Any]]:

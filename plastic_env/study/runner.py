@@ -24,7 +24,7 @@ from plastic_env.env.encoding import Codec
 from plastic_env.env.lifetime import Lifetime, Outcome, Plan
 from plastic_env.env.rewards import online_accuracy
 from plastic_env.errors import AgentError, ResultsError
-from plastic_env.study.results import Result, clear_scratch, read_run, write_run
+from plastic_env.study.results import Result, clear_unfinished, read_run, write_run
 from plastic_env.study.sweep import Run, Study
 
 Answer = TypeVar("Answer")
@@ -54,11 +54,11 @@ def run_study(
         KeyboardInterrupt: after the workers have been stopped; finished runs stay.
     """
     groups = study.groups()
-    clear_scratch(folder)
+    clear_unfinished(folder)
     pending = [at for at, runs in enumerate(groups) if overwrite or any(read_run(folder, run) is None for run in runs)]
     total = sum(len(groups[at]) * groups[at][0].scenario.stream(0).updates for at in pending)
     with tqdm(total=total, unit=" updates", unit_scale=True, disable=not (show_progress and pending)) as bar:
-        if threads == 1 or len(pending) == 1:
+        if threads == 1 or len(pending) <= 1:
             failures = _run_here(groups, pending, folder, bar.update)
         else:
             failures = _run_in_processes(study, groups, pending, folder, threads, bar.update)

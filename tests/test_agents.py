@@ -1,0 +1,95 @@
+"""Agents: the protocol, and each method's schedule by hand."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from plastic_env import EpisodeSettings, Lifetime
+from plastic_env.agents import METHODS
+from plastic_env.agents.structural import Grow, Prune
+from plastic_env.env.encoding import Codec
+from plastic_env.scenarios import find
+
+
+def live_through(method, tasks=20, updates=3):
+    """Width and edits after every task of a short stream."""
+    life = Lifetime(find("PermutedDigits-v0", tasks=tasks, updates=updates), EpisodeSettings(learner=method.learner))
+    codec, agent = Codec(life), method.make()
+    agent.reset(codec.spec, 0)
+    life.begin({0: np.random.default_rng(0)})
+    info, outcomes = codec.info(0), []
+    while not life.over[0]:
+        requested, plan = codec.decode(0, agent.act(codec.observe(0), info))
+        assert requested == plan  # the project's own agents never ask for the impossible
+        outcomes.append(life.step({0: plan})[0])
+        info = codec.info(0, requested, outcomes[-1])
+    return outcomes
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_lives_through_a_stream(name):
+    outcomes = live_through(METHODS[name])
+    assert len(outcomes) == 20  # one decision per task
+    assert outcomes[0].plan.edit.empty
+    assert METHODS[name].summary
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "last", "edits"),
+    [
+        ("dense", 64, 64, 0),
+        ("reset", 64, 64, 19),
+        ("grow", 6, 64, 10),
+        ("grow_integrate", 6, 64, 5),
+        ("grow_smooth_leaky", 6, 64, 10),
+        ("prune", 64, 32, 10),
+        ("prune_no_rewind", 64, 32, 10),
+        ("dense_rewind", 64, 64, 10),
+        ("recycle", 64, 64, 19),
+    ],
+)
+def test_widths_and_number_of_edits(name, first, last, edits):
+    """20 tasks have 19 shifts, ten of them in the first half, where growing and pruning happen."""
+    outcomes = live_through(METHODS[name])
+    assert outcomes[0].live == (first, first)
+    assert outcomes[-1].live == (last, last)
+    assert sum(not outcome.plan.edit.empty for outcome in outcomes) == edits
+
+
+def test_growth_events_of_grow_integrate_by_hand():
+    widths = [outcome.live[0] for outcome in live_through(METHODS["grow_integrate"])]
+    # from 6 to 64 in five events over ten tasks: 6 + 58 e / 5
+    assert widths == [6, 6, 18, 18, 29, 29, 41, 41, 52, 52, *[64] * 10]
+
+
+def test_prune_follows_the_papers_counts():
+    """k = min(q, ceil(q / (T - t)), a) with q = 32 still to remove and T = 20 cycles, two of them per shift here."""
+    expected, q = [], 32
+    for t in range(20):
+        q -= min(q, int(np.ceil(q / max(1, 20 - t))))
+        if t % 2:
+            expected.append(32 + q)
+    widths = [outcome.live[0] for outcome in live_through(METHODS["prune"])]
+    assert widths == [64, *expected, *[32] * 9]
+    assert [o.plan.edit.rewind for o in live_through(METHODS["prune"])] == [False, *[True] * 10, *[False] * 9]
+    assert not any(o.plan.edit.rewind for o in live_through(METHODS["prune_no_rewind"]))
+
+
+def test_recycle_replaces_an_eighth():
+    outcomes = live_through(METHODS["recycle"])
+    assert all(outcome.newborns == (8, 8) for outcome in outcomes[1:])
+
+
+def test_agents_are_described_by_their_fields():
+    assert Grow(events=7).events == 7
+    assert "rewind=True" in repr(Prune())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_agents_see_only_observation_and_info(name):
+    """Nothing that an agent is handed leads to the learner."""
+    agent = METHODS[name].make()
+    assert list(inspect.signature(agent.act).parameters) == ["observation", "info"]
+    live_through(METHODS[name], tasks=3)
+    assert "plastic_env.learner" not in inspect.getsource(type(agent))

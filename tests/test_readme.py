@@ -1,0 +1,31 @@
+"""The README's code runs, and its tables are those of the code."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from plastic_env.agents import METHODS
+from plastic_env.cli import main
+
+TEXT = (Path(__file__).parent.parent / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+
+
+def test_first_example_runs(capsys):
+    exec(compile(BLOCKS[0], "README.md", "exec"), {})
+    found = re.fullmatch(r"mean online accuracy (0\.\d\d), live units \[64 64\]\n", capsys.readouterr().out)
+    assert float(found[1]) > 0.6
+
+
+def test_example_agent_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(BLOCKS[1])
+    command = re.search(r"`plastic-env (compare --methods mine.py:Patient [^`]*)`", TEXT)[1].split()
+    assert main([*command, "--tasks", "10", "--seeds", "2", "--threads", "1"]) == 0
+    assert re.search(r"^Patient .* (1\d|2\d)\.\d  ", capsys.readouterr().out, re.MULTILINE)  # it has grown
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_are_listed(name):
+    assert f"| `{name}` | {METHODS[name].summary} |" in TEXT
