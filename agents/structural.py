@@ -60,9 +60,10 @@ class Recycle(Dense):
 
 @dataclass
 class Staged(Dense):
-    """Base of methods that act at a given number of events, at equal distances over the stream's first part.
+    """Base of methods that act at a given number of events over the stream's first part.
 
-    events: how many. until: the fraction of the stream by which the last one is due.
+    The events fall into the middle of equal stretches, so that the mean width over time does not depend
+    on their number. events: how many. until: the fraction of the stream that is cut into stretches.
     """
 
     events: int = 20
@@ -75,7 +76,8 @@ class Staged(Dense):
 
     def edit(self, observation: Observation, info: dict[str, Any]) -> dict[str, Any]:
         """Act if another event is due; one action catches up with several."""
-        due = min(self.events, int(self.events * global_field(observation, "progress") / self.until + 1e-4))
+        stretches = self.events * global_field(observation, "progress") / self.until
+        due = min(self.events, int(stretches + 0.5 + 1e-4))  # progress is single precision
         if due <= self.done:
             return {}
         wanted = self.stage(due, info)

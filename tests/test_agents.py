@@ -59,8 +59,8 @@ def test_widths_and_number_of_edits(name, first, last, edits):
 
 def test_growth_events_of_grow_integrate_by_hand():
     widths = [outcome.live[0] for outcome in live_through(METHODS["grow_integrate"])]
-    # from 6 to 64 in five events over ten tasks: 6 + 58 e / 5
-    assert widths == [6, 6, 18, 18, 29, 29, 41, 41, 52, 52, *[64] * 10]
+    # from 6 to 64 in five events, each in the middle of two of the first ten tasks: 6 + 58 e / 5
+    assert widths == [6, 18, 18, 29, 29, 41, 41, 52, 52, *[64] * 11]
 
 
 def test_prune_follows_the_papers_counts():
