@@ -17,7 +17,7 @@ from plastic_env.cli import main
 from plastic_env.env.encoding import KINDS
 from plastic_env.scenarios import find
 from plastic_env.study import results as results_module
-from plastic_env.study import runner
+from plastic_env.study import runner, sweep
 from plastic_env.study.compare import compare
 from plastic_env.study.sweep import Study
 
@@ -103,9 +103,11 @@ def test_finished_runs_are_read_and_overwrite_repeats_them(tmp_path, capsys, mon
     assert run(capsys, *arguments, "--overwrite")[1] == table
     assert all(file.stat().st_mtime_ns > stamp for file, stamp in stamps.items())
     assert {file: file.read_bytes() for file in stamps} == contents  # byte for byte
-    code, _, _ = run(capsys, *arguments, "--tasks", "5")  # other settings, other runs
-    assert code == 0
+    assert run(capsys, *arguments, "--tasks", "5")[0] == 0  # other settings, other runs
     assert len(list(tmp_path.glob("*.parquet"))) == 2 * len(stamps)
+    monkeypatch.setattr(sweep, "code_digest", lambda: "changed")  # other code, other runs
+    assert run(capsys, *arguments)[0] == 0
+    assert len(list(tmp_path.glob("*.parquet"))) == 3 * len(stamps)
 
 
 def test_processes_and_one_process_give_the_same_bytes(tmp_path):

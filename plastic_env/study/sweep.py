@@ -7,11 +7,13 @@ import importlib.util
 import json
 import sys
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import plastic_env
+from plastic_env import agents, scenarios
 from plastic_env.agents import METHODS, Method
 from plastic_env.env.lifetime import EpisodeSettings
 from plastic_env.errors import AgentError, look_up
@@ -49,6 +51,7 @@ class Run:
             "episode": describe(self.episode),
             "seed": self.seed,
             "version": plastic_env.__version__,
+            "code": code_digest(),
         }
 
     @property
@@ -131,6 +134,15 @@ def _load_module(file: Path) -> ModuleType:
     except Exception as error:
         raise AgentError(f"{file} can't be imported: {type(error).__name__}: {error}") from error
     return module
+
+
+@cache
+def code_digest() -> str:
+    """Digest of the source that decides results: after a change to it, finished runs are no longer what would be run."""
+    package = Path(plastic_env.__file__).parent
+    folders = [package / "learner", package / "env", *(Path(p.__path__[0]) for p in (agents, scenarios))]
+    files = [package / "streams.py", *(file for folder in folders for file in sorted(folder.rglob("*.py")))]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def describe(settings: object) -> Any:
