@@ -138,7 +138,7 @@ def _load_module(file: Path) -> ModuleType:
 
 @cache
 def code_digest() -> str:
-    """Digest of the source that decides results: after a change to it, finished runs are no longer what would be run."""
+    """Digest of the source that decides results: once it changes, finished runs are no longer what would be run."""
     package = Path(plastic_env.__file__).parent
     folders = [package / "learner", package / "env", *(Path(p.__path__[0]) for p in (agents, scenarios))]
     files = [package / "streams.py", *(file for folder in folders for file in sorted(folder.rglob("*.py")))]
