@@ -126,7 +126,7 @@ class Prune(Staged):
         excess = np.maximum(0, live - final)
         for event in range(self.done, due):  # more than one if shifts are rarer than events
             excess = excess - np.array([ceil(q / (self.events - event)) for q in excess])
-        return {"prune": live - final - excess, "rewind": self.rewind}
+        return {"prune": live - final - excess, "rewind": "initial" if self.rewind else "none"}
 
 
 @dataclass
@@ -135,4 +135,4 @@ class DenseRewind(Staged):
 
     def stage(self, due: int, info: dict[str, Any]) -> dict[str, Any]:
         """Rewind."""
-        return {"rewind": True}
+        return {"rewind": "initial"}

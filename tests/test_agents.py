@@ -72,8 +72,8 @@ def test_prune_follows_the_papers_counts():
             expected.append(32 + q)
     widths = [outcome.live[0] for outcome in live_through(METHODS["prune"])]
     assert widths == [64, *expected, *[32] * 9]
-    assert [o.plan.edit.rewind for o in live_through(METHODS["prune"])] == [False, *[True] * 10, *[False] * 9]
-    assert not any(o.plan.edit.rewind for o in live_through(METHODS["prune_no_rewind"]))
+    assert [o.plan.edit.rewind for o in live_through(METHODS["prune"])] == ["none", *["initial"] * 10, *["none"] * 9]
+    assert all(o.plan.edit.rewind == "none" for o in live_through(METHODS["prune_no_rewind"]))
 
 
 def test_recycle_replaces_an_eighth():

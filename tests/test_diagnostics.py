@@ -7,8 +7,7 @@ import torch
 
 from plastic_env import SGD, Edit
 from plastic_env.learner import diagnostics
-from plastic_env.learner.compute import forward_macs, scoring_macs, training_macs
-from plastic_env.learner.selection import active_fraction
+from plastic_env.learner.compute import forward_macs, training_macs
 
 # four samples of three live units and one column of padding
 FEATURES = torch.tensor([[2.0, 0.0, 0.01, 0], [2, 0, 0.01, 0], [0, 0, 0.01, 0], [4, 0, 0.01, 0]], dtype=torch.double)
@@ -16,7 +15,7 @@ LIVE = torch.tensor([True, True, True, False])
 
 
 def test_active_fraction_counts_what_exceeds_a_twentieth():
-    assert active_fraction(FEATURES).tolist() == [0.75, 0, 0, 0]
+    assert diagnostics.active_fraction(FEATURES).tolist() == [0.75, 0, 0, 0]
 
 
 def test_redo_scores_and_dormant_fraction():
@@ -86,6 +85,3 @@ def test_macs_equal_a_hand_count():
     # backward the same for the weights, and 20 + 10 for the activations
     assert forward_macs((3, 4, 5, 2)) == 42
     assert training_macs((3, 4, 5, 2)) == 42 + 42 + 30
-    # 6 of 10 slots of the second layer dormant, each fed by 4 live units
-    assert scoring_macs((3, 4, 4, 2), (8, 10), 1) == 6 * 4
-    assert scoring_macs((3, 4, 4, 2), (8, 10), 0) == 4 * 3

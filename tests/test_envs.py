@@ -1,6 +1,7 @@
 """Contracts that every registered environment keeps."""
 
 import hashlib
+import os
 import subprocess
 import sys
 import warnings
@@ -58,7 +59,9 @@ def test_same_seed_same_trajectory_also_in_a_new_process(env_id):
     assert rollout(env_id, 12) != here
     code = f"import sys; sys.path.insert(0, 'tests'); from test_envs import rollout; print(rollout({env_id!r}, 11))"
     command = [sys.executable, "-c", f"import plastic_env\n{code}"]
-    found = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"})
+    found = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": "7"}
+    )
     assert found.stdout.strip() == here
 
 
@@ -130,7 +133,7 @@ OUTSIDE = {
     "no such rule": ("prune_rule", 9, "0: magnitude"),
     "budget zero": ("budget", 0, "from 1 to 1000"),
     "budget too large": ("budget", 1001, "from 1 to 1000"),
-    "no switch": ("rewind", 2, "from 0 to 1"),
+    "no switch": ("reset", 2, "from 0 to 1"),
 }
 
 
@@ -162,7 +165,7 @@ def test_actions_of_the_wrong_form_say_what_is_missing():
 
 def test_action_builder_agrees_with_the_space():
     episode = gymnasium.make(IDS[0]).unwrapped.episode
-    action = episode.action(grow=(3, 4), prune=2, grow_rule="random", insertion="zero_out", rewind=True, budget=7)
+    action = episode.action(grow=(3, 4), prune=2, grow_rule="random", insertion="zero_out", rewind="initial", budget=7)
     assert episode.action_space.contains(action)
     assert action["grow"].tolist() == [3, 4]
     assert action["prune"].tolist() == [2, 2]

@@ -31,7 +31,7 @@ def actions_of(episode, member, turn):
         recycle=rng.integers(0, 3, 2),
         grow_rule=["activation", "random"][member % 2],
         insertion=["dormant", "fresh", "zero_out"][member % 3],
-        rewind=turn == 6 and member == 3,
+        rewind="initial" if turn == 6 and member == 3 else "none",
         reset=turn == 4 and member == 5,
         budget=int(rng.integers(5, 60)),
     )

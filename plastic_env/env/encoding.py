@@ -12,8 +12,11 @@ from gymnasium import spaces
 from plastic_env.env.lifetime import Lifetime, Outcome, Plan
 from plastic_env.errors import InvalidAction, look_up
 from plastic_env.learner.diagnostics import LOG_PARITY_LIMIT
-from plastic_env.learner.edits import KINDS, RULES, Edit, check_edit, clip_edit
+from plastic_env.learner.edits import KINDS, REWINDS, Edit, check_edit, clip_edit
 from plastic_env.learner.insertion import INSERTIONS
+from plastic_env.learner.selection import RULES
+from plastic_env.learner.trainability import TRAINABILITY
+from plastic_env.learner.transfer import OPTIMIZER_STATES
 
 Action = dict[str, Any]
 Observation = dict[str, np.ndarray]
@@ -42,7 +45,13 @@ LAYER_FIELDS = (
     "prunable",  # units that may be pruned over slots
 )
 RULE_FIELDS: dict[str, tuple[str, ...]] = {f"{kind}_rule": tuple(RULES[kind]) for kind in KINDS}
-RULE_FIELDS["insertion"] = tuple(INSERTIONS)
+RULE_FIELDS |= {
+    "insertion": tuple(INSERTIONS),
+    "optimizer_state": tuple(OPTIMIZER_STATES),
+    "trainability": tuple(TRAINABILITY),
+    "rewind": tuple(REWINDS),
+}
+SWITCHES = ("transfer_bias", "store", "reset")
 ILLEGAL = {"clip": "cut counts to what is possible and say so in info", "raise": "raise InvalidEdit"}
 
 
@@ -77,7 +86,7 @@ class EpisodeSpec:
         """Counts per layer for each kind of edit, an index for each rule, two switches, a budget."""
         counts = {kind: spaces.MultiDiscrete(np.array(self.capacity) + 1) for kind in KINDS}
         rules = {name: spaces.Discrete(len(names)) for name, names in RULE_FIELDS.items()}
-        switches = {name: spaces.Discrete(2) for name in ("rewind", "reset")}
+        switches = {name: spaces.Discrete(2) for name in SWITCHES}
         return spaces.Dict({**counts, **rules, **switches, "budget": spaces.Discrete(self.max_budget, start=1)})
 
     @property
@@ -96,7 +105,8 @@ class EpisodeSpec:
         Args:
             budget: updates to train; `max_budget` if None.
             wanted: `grow`, `prune`, `recycle`: units per layer, or one number for all layers; `grow_rule`,
-                `prune_rule`, `recycle_rule`, `insertion`: names; `rewind`, `reset`: truth values.
+                `prune_rule`, `recycle_rule`, `insertion`, `optimizer_state`,
+                `trainability`, `rewind`: names; `transfer_bias`, `store`, `reset`: truth values.
 
         Raises:
             UnknownName, InvalidAction: an unknown field or rule name, or a value outside of `action_space`.
@@ -104,7 +114,7 @@ class EpisodeSpec:
         defaults = Edit()
         action: Action = {kind: np.zeros(len(self.capacity), dtype=np.int64) for kind in KINDS}
         action |= {name: names.index(getattr(defaults, name)) for name, names in RULE_FIELDS.items()}
-        action |= {"rewind": 0, "reset": 0, "budget": self.max_budget if budget is None else budget}
+        action |= {"budget": self.max_budget if budget is None else budget, **dict.fromkeys(SWITCHES, 0)}
         for name, value in wanted.items():
             look_up(action, name, "field of an action")
             if name in RULE_FIELDS:
@@ -144,7 +154,8 @@ def to_plan(action: Action) -> Plan:
     """The plan that a checked action stands for."""
     fields: dict[str, Any] = {kind: tuple(int(count) for count in action[kind]) for kind in KINDS}
     fields |= {name: names[int(action[name])] for name, names in RULE_FIELDS.items()}
-    edit = Edit(**fields, rewind=bool(action["rewind"]), reset=bool(action["reset"]))
+    fields |= {name: bool(action[name]) for name in SWITCHES}
+    edit = Edit(**fields)
     return Plan(edit, int(action["budget"]))
 
 
@@ -169,11 +180,11 @@ class Codec:
         check_action(action, self.action_space)
         requested = to_plan(action)
         population = self.lifetime.population
-        live = population.live(member)
         if self.illegal == "raise":
-            check_edit(requested.edit, live, population.capacity)
+            check_edit(requested.edit, population.state, member, population.activation)
             return requested, requested
-        return requested, Plan(clip_edit(requested.edit, live, population.capacity), requested.budget)
+        possible = clip_edit(requested.edit, population.state, member, population.activation)
+        return requested, Plan(possible, requested.budget)
 
     def observe(self, member: int) -> Observation:
         """One learner's observation, float32 within the bounds of the observation space."""
@@ -237,7 +248,7 @@ class Codec:
             "shift": bool(self.lifetime.at_shift[member]),
             "requested": asked,
             "applied": applied,
-            "clipped": bool((asked != applied).any()),
+            "clipped": requested is not None and outcome is not None and requested.edit != outcome.plan.edit,
             "diverged": bool(self.lifetime.population.state.frozen[member]),
             "born": birth is not None,
             "birth_parity": parity,

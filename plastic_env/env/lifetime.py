@@ -176,7 +176,7 @@ class Lifetime:
         budget, most = plan.budget, self.settings.max_budget
         if not is_whole(budget, 1) or budget > most:
             raise InvalidEdit(f"budget is {budget!r}; give a whole number from 1 to {most} (max_budget).")
-        check_edit(plan.edit, self.population.live(member), self.population.capacity)
+        check_edit(plan.edit, self.population.state, member, self.population.activation)
 
     def step(self, plans: Mapping[int, Plan]) -> dict[int, Outcome]:
         """Carry out one plan for each named member: edit, train, measure.

@@ -17,8 +17,3 @@ def forward_macs(widths: Sequence[int]) -> int:
 def training_macs(widths: Sequence[int]) -> int:
     """One sample forward and backward: gradients of all weights, and of all activations but the inputs."""
     return 3 * forward_macs(widths) - widths[0] * widths[1]
-
-
-def scoring_macs(widths: Sequence[int], slots: Sequence[int], layer: int) -> int:
-    """One sample through the dormant units of one hidden layer, to score them for growth."""
-    return (slots[layer] - widths[layer + 1]) * widths[layer]

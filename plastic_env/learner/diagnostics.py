@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+ACTIVE = 0.05  # a unit counts as active on a sample above this (arXiv 2605.15435, tau)
 DORMANT_TAU = 0.025  # ReDo's threshold (Sokar et al. 2023)
 LOG_PARITY_LIMIT = 5.0  # log-parities are cut here: stillborn newborns have -inf
 
@@ -17,6 +18,11 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over the units in `mask`; 0 where it is empty."""
     weight = mask.to(values.dtype)
     return (values * weight).sum(-1) / weight.sum(-1).clamp_min(1)
+
+
+def active_fraction(features: Tensor) -> Tensor:
+    """Fraction of samples on which each unit exceeds .05."""
+    return (features > ACTIVE).to(features.dtype).mean(-2)
 
 
 def log_parity(per_unit: Tensor, newborn: Tensor, incumbent: Tensor) -> Tensor:

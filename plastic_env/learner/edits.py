@@ -1,24 +1,24 @@
-"""Structural edits: what may be asked, and how it is carried out as one transaction.
+"""Structural edits: what may be asked of a learner, and when it makes sense. `transaction.py` carries them out.
 
-Within one edit the order is: reset, prune, recycle, grow, rewind. All units are scored before
-anything changes. A new state is returned; the given one is left alone.
+Within one edit the order is: store, reset, prune, recycle, grow, rewind. All units are scored before anything changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from plastic_env.errors import InvalidEdit, is_whole, look_up
-from plastic_env.learner.insertion import INSERTIONS, Birth
-from plastic_env.learner.network import INITS, Layer, draw
-from plastic_env.learner.selection import GROW_RULES, PRUNE_RULES, RECYCLE_RULES, Rule
-from plastic_env.learner.state import Sources, State, Units, repack
+from plastic_env.learner.activations import Activation
+from plastic_env.learner.insertion import INSERTIONS, Insertion
+from plastic_env.learner.selection import Rule, find_rule
+from plastic_env.learner.state import State
+from plastic_env.learner.trainability import TRAINABILITY, Trainability
+from plastic_env.learner.transfer import OPTIMIZER_STATES
 
 KINDS = ("grow", "prune", "recycle")
-RULES: dict[str, dict[str, Rule]] = {"grow": GROW_RULES, "prune": PRUNE_RULES, "recycle": RECYCLE_RULES}
+REWINDS = {"none": "keep the weights", "initial": "to the initial weights", "checkpoint": "to those stored last"}
 
 
 @dataclass(frozen=True)
@@ -26,20 +26,31 @@ class Edit:
     """A structural edit of one learner.
 
     grow, prune, recycle: units per hidden layer; () asks for none in any.
-    grow_rule, prune_rule, recycle_rule: how the units are selected (`selection.py`).
-    insertion: the weights with which grown and recycled units enter (`insertion.py`).
-    rewind: return all live units and the head to their initial weights, with empty optimizer state.
+    grow_rule, prune_rule, recycle_rule: how the units are selected: a name or a function (`selection.py`).
+    insertion: the weights with which grown and recycled units enter: a name or a rule (`insertion.py`).
+    optimizer_state: what newborns' optimizer state starts as: a name in `OPTIMIZER_STATES` (`transfer.py`).
+    donors: per hidden layer, the ids of the units whose state newborns get by "transplant", one per newborn
+        (recycled ones first, in stored order); () takes the nearest by incoming cosine.
+    trainability: how fast units learn afterwards: a name or a rule (`trainability.py`).
+    transfer_bias: whether the mean activation of removed units goes into the biases of the units that they fed.
+    rewind: a name in `REWINDS`: return all live units and the head there, with empty optimizer state.
+    store: keep the weights as they are before this edit, to be rewound to later.
     reset: draw everything anew: all initial weights, all live weights, the optimizer state.
     """
 
     grow: tuple[int, ...] = ()
     prune: tuple[int, ...] = ()
     recycle: tuple[int, ...] = ()
-    grow_rule: str = "activation"
-    prune_rule: str = "magnitude"
-    recycle_rule: str = "utility"
-    insertion: str = "dormant"
-    rewind: bool = False
+    grow_rule: str | Rule = "activation"
+    prune_rule: str | Rule = "magnitude"
+    recycle_rule: str | Rule = "utility"
+    insertion: str | Insertion = "dormant"
+    optimizer_state: str = "fresh"
+    donors: tuple[tuple[int, ...], ...] = ()
+    trainability: str | Trainability = "none"
+    transfer_bias: bool = False
+    rewind: str = "none"
+    store: bool = False
     reset: bool = False
 
     def counts(self, kind: str, layers: int) -> tuple[int, ...]:
@@ -52,20 +63,38 @@ class Edit:
         return any(self.grow) or any(self.recycle)
 
     @property
+    def selects(self) -> bool:
+        """Whether units are to be chosen."""
+        return self.births or any(self.prune)
+
+    @property
+    def restarts(self) -> bool:
+        """Whether all weights start anew."""
+        return self.reset or self.rewind != "none"
+
+    @property
     def empty(self) -> bool:
         """Whether nothing is asked for."""
-        return not (self.births or any(self.prune) or self.rewind or self.reset)
+        return not (self.selects or self.restarts or self.store)
 
 
-def check_edit(edit: Edit, live: Sequence[int], capacity: Sequence[int]) -> None:
-    """Raise `InvalidEdit` or `UnknownName` if `edit` can't be done on layers with `live` of `capacity` units."""
+def find_insertion(edit: Edit) -> Insertion:
+    """The edit's insertion rule."""
+    return look_up(INSERTIONS, edit.insertion, "insertion rule") if isinstance(edit.insertion, str) else edit.insertion
+
+
+def find_trainability(edit: Edit) -> Trainability | None:
+    """The edit's trainability rule."""
+    rule = edit.trainability
+    return look_up(TRAINABILITY, rule, "trainability rule") if isinstance(rule, str) else rule
+
+
+def check_edit(edit: Edit, state: State, member: int, activation: Activation) -> None:
+    """Raise `InvalidEdit` or `UnknownName` if `edit` can't be done on a learner as it is."""
+    live, capacity = state.live(member), state.capacity
+    _check_names(edit)
     for kind in KINDS:
-        look_up(RULES[kind], getattr(edit, f"{kind}_rule"), f"{kind} rule")
         _check_counts(kind, getattr(edit, kind), len(capacity))
-    look_up(INSERTIONS, edit.insertion, "insertion rule")
-    for name in ("rewind", "reset"):
-        if not isinstance(getattr(edit, name), (bool, np.bool_)):
-            raise InvalidEdit(f"{name} is {getattr(edit, name)!r}; give True or False.")
     grow, prune, recycle = (edit.counts(kind, len(capacity)) for kind in KINDS)
     for layer, (units, slots) in enumerate(zip(live, capacity, strict=True)):
         left = units - prune[layer]
@@ -83,17 +112,40 @@ def check_edit(edit: Edit, live: Sequence[int], capacity: Sequence[int]) -> None
                 f"grow asks for {grow[layer]} units in hidden layer {layer}, which has {slots - left} dormant slots "
                 f"({left} of {slots} live): grow at most {slots - left}, or build the learner with more slots."
             )
+    _check_sense(edit, state, member, activation)
 
 
-def clip_edit(edit: Edit, live: Sequence[int], capacity: Sequence[int]) -> Edit:
-    """The nearest edit that can be done: counts cut to what the layers allow, in the order prune, recycle, grow."""
+def clip_edit(edit: Edit, state: State, member: int, activation: Activation) -> Edit:
+    """The nearest edit that can be done: counts cut to what the layers allow, in the order prune, recycle, grow;
+    no rewinding where there is nothing to return to; dormant newborns with fresh optimizer state where the
+    rules asked for make no sense."""
+    live, capacity = state.live(member), state.capacity
     grow, prune, recycle = (edit.counts(kind, len(capacity)) for kind in KINDS)
     prune = tuple(min(asked, units - 1) for asked, units in zip(prune, live, strict=True))
     left = [units - gone for units, gone in zip(live, prune, strict=True)]
     recycle = tuple(min(asked, units) for asked, units in zip(recycle, left, strict=True))
     free = [slots - units for slots, units in zip(capacity, left, strict=True)]
     grow = tuple(min(asked, slots) for asked, slots in zip(grow, free, strict=True))
-    return replace(edit, grow=grow, prune=prune, recycle=recycle)
+    edit = replace(edit, grow=grow, prune=prune, recycle=recycle)
+    if edit.reset or not _can_rewind(edit, state, member):
+        edit = replace(edit, rewind="none")
+    try:
+        _check_sense(edit, state, member, activation)
+    except InvalidEdit:
+        edit = replace(edit, insertion="dormant", optimizer_state="fresh")
+    return edit
+
+
+def _check_names(edit: Edit) -> None:
+    for kind in KINDS:
+        find_rule(kind, getattr(edit, f"{kind}_rule"))
+    find_insertion(edit)
+    find_trainability(edit)
+    look_up(OPTIMIZER_STATES, edit.optimizer_state, "optimizer state of newborns")
+    look_up(REWINDS, edit.rewind, "rewind")
+    for name in ("reset", "store", "transfer_bias"):
+        if not isinstance(getattr(edit, name), (bool, np.bool_)):
+            raise InvalidEdit(f"{name} is {getattr(edit, name)!r}; give True or False.")
 
 
 def _check_counts(kind: str, counts: object, layers: int) -> None:
@@ -105,113 +157,36 @@ def _check_counts(kind: str, counts: object, layers: int) -> None:
             raise InvalidEdit(f"{kind} is {counts!r}; {allowed}.")
 
 
-Worths = Mapping[tuple[int, int, str], np.ndarray]  # (member, layer, kind) -> worth per position or slot
+def _check_sense(edit: Edit, state: State, member: int, activation: Activation) -> None:
+    """Refuse rules that make no sense here, with the reason."""
+    sizes = _sizes(edit, state, member)
+    for newborns, *around in sizes:
+        if newborns:
+            find_insertion(edit).check(activation, newborns, *around)
+            if edit.optimizer_state == "transplant" and around[0] == 0:
+                raise InvalidEdit("transplant needs an incumbent in the layer to copy from; recycle fewer units.")
+    if edit.births and edit.optimizer_state == "transplant" and not state.moments:
+        raise InvalidEdit("There is no optimizer state to transplant under plain SGD; use momentum or Adam.")
+    if edit.births and edit.restarts and (find_insertion(edit).settles or edit.optimizer_state == "transplant"):
+        raise InvalidEdit(
+            f"insertion {edit.insertion!r} with optimizer state {edit.optimizer_state!r} builds on trained weights, "
+            "which rewinding or resetting throws away; do one or the other."
+        )
+    if not _can_rewind(edit, state, member):
+        raise InvalidEdit("No checkpoint has been stored to rewind to; ask for store=True in an earlier edit.")
+    if edit.rewind != "none" and edit.reset:
+        raise InvalidEdit("reset draws new weights and rewind returns to old ones; ask for one of them.")
 
 
-def apply_edits(
-    state: State, edits: Mapping[int, Edit], worths: Worths, rngs: Sequence[np.random.Generator], init: str
-) -> State:
-    """Carry out checked edits, by member, and return the state after them.
-
-    worths: the score of every live unit by position (prune, recycle) or of every slot (grow), for
-        each layer that an edit changes.
-    """
-    redrawn = any(edit.reset or (edit.births and edit.insertion != "dormant") for edit in edits.values())
-    initial = [Layer(*(t.clone() for t in layer)) for layer in state.initial] if redrawn else state.initial
-    units, sources = list(state.units), [Sources.unchanged(member) for member in state.units]
-    restarted, ids, cohorts = state.restarted.copy(), state.ids.copy(), state.cohorts.copy()
-    for member, edit in edits.items():
-        if edit.reset:
-            draw_initial(initial, member, rngs[member], init)
-        editor = _Editor(state, member, edit, ids[member])
-        changes = [editor.change(layer, worths) for layer in range(len(state.capacity))]
-        for layer, change in enumerate(changes):
-            if change.born.size:
-                below, above = (Layer(*(t[member] for t in initial[at])) for at in (layer, layer + 1))
-                INSERTIONS[edit.insertion](Birth(below, above, change.born, INITS[init], rngs[member]))
-        units[member] = tuple(change.units for change in changes)
-        again = edit.rewind or edit.reset
-        sources[member] = Sources(tuple(change.source for change in changes), head=not again)
-        restarted[member] = state.updates[member] if again else restarted[member]
-        ids[member] = editor.next_id
-        cohorts[member] += edit.births or edit.reset
-    state = replace(state, initial=initial, restarted=restarted, ids=ids, cohorts=cohorts)
-    return repack(state, units, sources)
+def _can_rewind(edit: Edit, state: State, member: int) -> bool:
+    return edit.rewind != "checkpoint" or edit.store or bool(state.stored[member])
 
 
-def draw_initial(initial: list[Layer], member: int, rng: np.random.Generator, init: str) -> None:
-    """Draw all initial parameters of one learner, in place."""
-    rule = INITS[init]
-    for weight, bias in initial:
-        fan_in = weight.shape[2]
-        weight[member] = draw(rng, rule.weight(fan_in), tuple(weight.shape[1:])).to(weight)
-        bias[member] = draw(rng, rule.bias(fan_in), tuple(bias.shape[1:])).to(bias)
-
-
-@dataclass(frozen=True)
-class _Change:
-    units: Units  # of one layer, after the edit
-    source: np.ndarray  # position before the edit of each of them, -1: none
-    born: np.ndarray  # slots of the newborns
-
-
-@dataclass
-class _Editor:
-    """Bookkeeping of one learner's edit, layer by layer."""
-
-    state: State
-    member: int
-    edit: Edit
-    next_id: int
-
-    def change(self, layer: int, worths: Worths) -> _Change:
-        units = self.state.units[self.member][layer]
-        stay = np.arange(len(units))
-        grow, prune, recycle = (self.edit.counts(kind, len(self.state.capacity))[layer] for kind in KINDS)
-        if prune:
-            gone = _order(worths[self.member, layer, "prune"])[:prune]
-            stay = np.setdiff1d(stay, gone)
-        source, kept = stay.copy(), units.take(stay)
-        if recycle:
-            again = _order(worths[self.member, layer, "recycle"][stay])[:recycle]
-            source[again] = -1
-            kept = self._reborn(kept, again)
-        slots = kept.slot[source < 0]
-        if grow:
-            worth = worths[self.member, layer, "grow"]
-            dormant = np.setdiff1d(np.arange(len(worth)), kept.slot)
-            grown = dormant[_order(-worth[dormant])[:grow]]
-            kept = kept.join(self._newborn(grown))
-            source = np.append(source, np.full(grow, -1))
-            slots = np.append(slots, grown)
-        return self._restart(_Change(kept, source, slots))
-
-    def _reborn(self, units: Units, positions: np.ndarray) -> Units:
-        """`units` with those at `positions` replaced by newborns in the same slots."""
-        born = self._newborn(units.slot[positions])
-        fields = {}
-        for name, values in vars(units).items():
-            fields[name] = values.copy()
-            fields[name][positions] = getattr(born, name)
-        return Units(**fields)
-
-    def _newborn(self, slots: np.ndarray) -> Units:
-        now = np.full(len(slots), self.state.updates[self.member])
-        ids = self.next_id + np.arange(len(slots))
-        self.next_id += len(slots)
-        return Units(slots, ids, np.full(len(slots), self.state.cohorts[self.member]), now, now)
-
-    def _restart(self, change: _Change) -> _Change:
-        """Rewinding keeps the units, but not what they have learnt; resetting keeps only their places."""
-        if not (self.edit.rewind or self.edit.reset):
-            return change
-        source = np.full_like(change.source, -1)
-        if self.edit.reset:
-            return replace(change, units=self._newborn(change.units.slot), source=source)
-        clock = np.full(len(change.units), self.state.updates[self.member])
-        return replace(change, units=replace(change.units, clock=clock), source=source)
-
-
-def _order(worth: np.ndarray) -> np.ndarray:
-    """Positions from the least to the greatest worth; ties in stored order."""
-    return np.argsort(worth, kind="stable")
+def _sizes(edit: Edit, state: State, member: int) -> list[tuple[int, int, int, int]]:
+    """Per hidden layer: newborns, and the units with a past in the layer, below it and above it."""
+    layers = len(state.capacity)
+    grow, prune, recycle = (np.array(edit.counts(kind, layers)) for kind in KINDS)
+    kept = np.array(state.live(member)) - prune - recycle
+    around = [state.layout.widths[0], *kept.tolist(), state.layout.widths[-1]]
+    born = (grow + recycle).tolist()
+    return [(born[at], around[at + 1], around[at], around[at + 2]) for at in range(layers)]

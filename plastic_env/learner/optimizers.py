@@ -1,4 +1,4 @@
-"""SGD and Adam over flat rows of parameters, with an optimizer age per unit.
+"""SGD and Adam over flat rows of parameters, with an optimizer age and a speed per unit.
 
 The age of a parameter is the number of updates since *both* of its units started (or restarted):
 a newborn's incoming and outgoing weights begin at age 0 beside incumbents of age 10,000. Adam's bias
@@ -19,11 +19,33 @@ from plastic_env.errors import InvalidSetting
 from plastic_env.learner.network import Layout
 
 
-class Schedule(Protocol):
-    """Per-update factors of one stretch of training."""
+@dataclass(frozen=True)
+class Timing:
+    """When optimizer states of m learners were started, and how fast their units are to learn now.
 
-    def update(self, step: int, weights: Tensor, gradients: Tensor, moments: list[Tensor]) -> None:
-        """Update `weights` [m, P] and `moments` in place; `gradients` is used as scratch space."""
+    now: [m] updates made so far.
+    whole: [m] start of the inputs' and the head's state.
+    units: per hidden layer [m, width], start of each unit's state.
+    whole_speed, unit_speeds: factors of the changes in the coming k updates, [k, m] and per hidden layer [k, m, width];
+        None where all are 1.
+    """
+
+    now: np.ndarray
+    whole: np.ndarray
+    units: list[np.ndarray]
+    whole_speed: np.ndarray | None = None
+    unit_speeds: list[np.ndarray] | None = None
+
+    def uniform(self) -> bool:
+        """Whether in each learner everything started at once."""
+        return all((units == self.whole[:, None]).all() for units in self.units)
+
+
+class Factors(Protocol):
+    """A factor for every parameter, update by update."""
+
+    def at(self, step: int) -> Tensor:
+        """Factors [m, 1] or [m, P] of update number `step` from now."""
         ...
 
 
@@ -35,27 +57,17 @@ class Optimizer(Protocol):
         """How many numbers of state it keeps per parameter."""
         ...
 
-    def schedule(self, layout: Layout, starts: Starts, updates: int, like: Tensor) -> Schedule:
+    def schedule(self, layout: Layout, timing: Timing, updates: int, like: Tensor) -> Schedule:
         """Prepare `updates` updates of m learners, typed and placed as the flat weights `like` [m, P]."""
         ...
 
 
-@dataclass(frozen=True)
-class Starts:
-    """When optimizer states were started, in updates of each learner's own count.
+class Schedule(Protocol):
+    """The updates of one stretch of training."""
 
-    now: [m] updates made so far.
-    whole: [m] start of the inputs' and the head's state.
-    units: per hidden layer [m, width], start of each unit's state.
-    """
-
-    now: np.ndarray
-    whole: np.ndarray
-    units: list[np.ndarray]
-
-    def uniform(self) -> bool:
-        """Whether in each learner everything started at once."""
-        return all((units == self.whole[:, None]).all() for units in self.units)
+    def update(self, step: int, weights: Tensor, gradients: Tensor, moments: list[Tensor]) -> None:
+        """Update `weights` [m, P] and `moments` in place; `gradients` is used as scratch space."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -75,18 +87,22 @@ class SGD:
         """Numbers of state kept per parameter."""
         return int(self.momentum > 0)
 
-    def schedule(self, layout: Layout, starts: Starts, updates: int, like: Tensor) -> Schedule:
+    def schedule(self, layout: Layout, timing: Timing, updates: int, like: Tensor) -> Schedule:
         """Factors for the coming updates."""
-        return _SGDSchedule(self)
+        return _SGDSchedule(self, _speeds(layout, timing, like))
 
 
 @dataclass(frozen=True)
 class _SGDSchedule:
     settings: SGD
+    speeds: Factors | None
 
     def update(self, step: int, weights: Tensor, gradients: Tensor, moments: list[Tensor]) -> None:
         if moments:
-            gradients = moments[0].mul_(self.settings.momentum).add_(gradients)
+            moments[0].mul_(self.settings.momentum).add_(gradients)
+            gradients = moments[0]
+        if self.speeds is not None:
+            gradients = gradients * self.speeds.at(step)
         weights.add_(gradients, alpha=-self.settings.lr)
 
 
@@ -112,65 +128,81 @@ class Adam:
         """Numbers of state kept per parameter."""
         return 2
 
-    def schedule(self, layout: Layout, starts: Starts, updates: int, like: Tensor) -> Schedule:
+    def schedule(self, layout: Layout, timing: Timing, updates: int, like: Tensor) -> Schedule:
         """Factors for the coming updates."""
-        first = starts.now[None] + np.arange(1, updates + 1)[:, None]  # [updates, m]
-        whole = self._factors(first - starts.whole, like)  # each [updates, m]
-        if starts.uniform():
-            return _AdamSchedule(self, whole[0][..., None], whole[1][..., None])
-        units = [self._factors(first[..., None] - born, like) for born in starts.units]
-        return _AgedAdamSchedule(self, layout, whole, units, like)
+        first = timing.now[None] + np.arange(1, updates + 1)[:, None]  # [updates, m]
+        whole = first - timing.whole
+        steps: Factors
+        scales: Factors
+        if timing.uniform():
+            steps, scales = (_Shared(rule(whole), like) for rule in (self._step, self._scale))
+        else:
+            units = [first[..., None] - start for start in timing.units]
+            # both rules fall with age: the larger factor is that of the younger unit
+            steps, scales = (
+                _Spread(layout, rule(whole), [rule(age) for age in units], like) for rule in (self._step, self._scale)
+            )
+        return _AdamSchedule(self, steps, scales, _speeds(layout, timing, like))
 
-    def _factors(self, age: np.ndarray, like: Tensor) -> tuple[Tensor, Tensor]:
-        """lr / (1 - b1^age) and 1 / sqrt(1 - b2^age): both fall with age."""
-        step = self.lr / (1 - self.beta1**age)
-        scale = 1 / np.sqrt(1 - self.beta2**age)
-        return torch.from_numpy(step).to(like), torch.from_numpy(scale).to(like)
+    def _step(self, age: np.ndarray) -> np.ndarray:
+        return self.lr / (1 - self.beta1**age)
+
+    def _scale(self, age: np.ndarray) -> np.ndarray:
+        return 1 / np.sqrt(1 - self.beta2**age)
 
 
+@dataclass(frozen=True)
 class _AdamSchedule:
-    """All parameters of a learner share one age: factors [updates, m, 1]."""
-
-    def __init__(self, settings: Adam, step: Tensor, scale: Tensor) -> None:
-        self.settings, self.step, self.scale = settings, step, scale
-
-    def factors(self, step: int) -> tuple[Tensor, Tensor]:
-        return self.step[step], self.scale[step]
+    settings: Adam
+    steps: Factors
+    scales: Factors
+    speeds: Factors | None
 
     def update(self, step: int, weights: Tensor, gradients: Tensor, moments: list[Tensor]) -> None:
         mean, square = moments
         mean.lerp_(gradients, 1 - self.settings.beta1)
         square.mul_(self.settings.beta2).addcmul_(gradients, gradients, value=1 - self.settings.beta2)
-        size, scale = self.factors(step)
-        denominator = torch.sqrt(square, out=gradients).mul_(scale).add_(self.settings.eps)
-        weights.addcdiv_(mean * size, denominator, value=-1)
+        denominator = torch.sqrt(square, out=gradients).mul_(self.scales.at(step)).add_(self.settings.eps)
+        change = mean * self.steps.at(step)
+        if self.speeds is not None:
+            change.mul_(self.speeds.at(step))
+        weights.addcdiv_(change, denominator, value=-1)
 
 
-class _AgedAdamSchedule(_AdamSchedule):
-    """Units differ in age. A parameter is as old as the younger of its two units, and both factors
-    fall with age, so that the younger one's factor is the larger one."""
+class _Shared:
+    """All parameters of a learner share one factor: [updates, m]."""
 
-    def __init__(
-        self,
-        settings: Adam,
-        layout: Layout,
-        whole: tuple[Tensor, Tensor],
-        units: list[tuple[Tensor, Tensor]],
-        like: Tensor,
-    ) -> None:
-        super().__init__(settings, torch.empty_like(like), torch.empty_like(like))
-        self.targets = (layout.views(self.step), layout.views(self.scale))
-        # factors of every axis, from the inputs to the head: [updates, m, width or 1]
-        self.axes = [[whole[k][..., None], *(unit[k] for unit in units), whole[k][..., None]] for k in (0, 1)]
+    def __init__(self, factors: np.ndarray, like: Tensor) -> None:
+        self.factors = torch.from_numpy(factors).to(like)[..., None]
 
-    def factors(self, step: int) -> tuple[Tensor, Tensor]:
-        for layers, axes in zip(self.targets, self.axes, strict=True):
-            for at, layer in enumerate(layers):
-                above, below = axes[at + 1][step], axes[at][step]
-                outer = (above[:, :, None].expand_as(layer.weight), below[:, None, :].expand_as(layer.weight))
-                torch.maximum(*outer, out=layer.weight)
-                layer.bias.copy_(above[:, None, :])
-        return self.step, self.scale
+    def at(self, step: int) -> Tensor:
+        return self.factors[step]
+
+
+class _Spread:
+    """Every parameter takes the larger one of the factors of its two units.
+
+    whole: [updates, m] for inputs and head. units: per hidden layer [updates, m, width].
+    """
+
+    def __init__(self, layout: Layout, whole: np.ndarray, units: list[np.ndarray], like: Tensor) -> None:
+        self.flat = torch.empty_like(like)
+        self.layers = layout.views(self.flat)
+        # of every axis, from the inputs to the head: [updates, m, width or 1]
+        self.axes = [torch.from_numpy(axis).to(like) for axis in (whole[..., None], *units, whole[..., None])]
+
+    def at(self, step: int) -> Tensor:
+        for at, (weight, bias) in enumerate(self.layers):
+            below, above = self.axes[at][step], self.axes[at + 1][step]
+            torch.maximum(above[:, :, None].expand_as(weight), below[:, None, :].expand_as(weight), out=weight)
+            bias.copy_(above[:, None, :])
+        return self.flat
+
+
+def _speeds(layout: Layout, timing: Timing, like: Tensor) -> Factors | None:
+    if timing.whole_speed is None or timing.unit_speeds is None:
+        return None
+    return _Spread(layout, timing.whole_speed, timing.unit_speeds, like)
 
 
 def _require_positive_lr(lr: float) -> None:

@@ -20,12 +20,13 @@ from torch import Tensor
 from plastic_env.errors import InvalidEdit, InvalidSetting, look_up
 from plastic_env.learner import diagnostics
 from plastic_env.learner.activations import ACTIVATIONS
-from plastic_env.learner.compute import scoring_macs
-from plastic_env.learner.edits import KINDS, RULES, Edit, Worths, apply_edits, check_edit, draw_initial
+from plastic_env.learner.edits import KINDS, Edit, check_edit
 from plastic_env.learner.network import INITS, Layer, Layout, backward, cross_entropy_delta, forward
-from plastic_env.learner.optimizers import Adam, Optimizer, Starts
-from plastic_env.learner.selection import LayerView, active_fraction
+from plastic_env.learner.optimizers import Adam, Optimizer, Timing
+from plastic_env.learner.selection import LayerView, Rule, find_rule, score
 from plastic_env.learner.state import Sources, State, Units, repack, stored_width
+from plastic_env.learner.trainability import unit_factors
+from plastic_env.learner.transaction import Signals, Worths, apply_edits, draw_initial
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,9 @@ class LearnerSettings:
         return tuple(max(1, round(self.live * slots)) for slots in self.hidden)
 
 
+_COUNTERS = ("updates", "restarted", "ids", "cohorts", "frozen", "stored")  # of State, one per learner
+
+
 class Scores(NamedTuple):
     """Each batch's score before it was trained on; arrays [k, m], float64."""
 
@@ -76,9 +80,14 @@ class Probe:
     members: list[int]
     loss: Tensor  # [m]
     activations: list[Tensor]  # inputs, then per hidden layer [m, samples, units]
-    unit_gradients: list[Tensor]  # per hidden layer: mean |dL/dz| of each unit, [m, units]
+    deltas: list[Tensor]  # dL/dz per hidden layer, then dL/dlogits: [m, samples, units]
     weight_gradients: list[Tensor]  # per hidden layer: mean |dL/dw| over live weights, [m]
     weight_norms: list[Tensor]  # per hidden layer: mean |w| over live weights, [m]
+
+    def signals(self, member: int) -> Signals:
+        """What was seen of one learner."""
+        row = self.members.index(member)
+        return Signals([a[row] for a in self.activations], [d[row] for d in self.deltas])
 
 
 @dataclass(frozen=True)
@@ -145,6 +154,8 @@ class Population:
             ids=count(),
             cohorts=count(),
             frozen=np.zeros(n, dtype=bool),
+            phases=((),) * n,
+            stored=np.zeros(n, dtype=bool),
         )
 
     def __len__(self) -> int:
@@ -172,15 +183,16 @@ class Population:
         state, sources = self.state, [Sources.unchanged(units) for units in self.state.units]
         units = list(state.units)
         initial = [Layer(*(t.clone() for t in layer)) for layer in state.initial]
-        counters = {name: getattr(state, name).copy() for name in ("updates", "restarted", "ids", "cohorts", "frozen")}
+        counters = {name: getattr(state, name).copy() for name in _COUNTERS}
+        phases = list(state.phases)
         for member, rng in rngs.items():
-            self.rngs[member] = rng
+            self.rngs[member], phases[member] = rng, ()
             draw_initial(initial, member, rng, self.settings.init)
             units[member] = _founders(self.settings.live_units)
             sources[member] = Sources(tuple(np.full(u, -1) for u in self.settings.live_units), head=False)
             for name, values in counters.items():
                 values[member] = {"ids": sum(self.settings.live_units), "cohorts": 1}.get(name, 0)
-        self.state = repack(replace(state, initial=initial, **counters), units, sources)
+        self.state = repack(replace(state, initial=initial, phases=tuple(phases), **counters), units, sources)
 
     def train(self, x: Tensor, y: Tensor, members: Sequence[int] | None = None) -> Scores:
         """Score each batch, then train on it, k batches in order.
@@ -199,7 +211,7 @@ class Population:
         x, y = x.to(weights), y.to(weights.device)
         layers, scratch = state.layout.views(weights), torch.empty_like(weights)
         gradients = state.layout.views(scratch)
-        schedule = self.settings.optimizer.schedule(state.layout, self._starts(members), k, weights)
+        schedule = self.settings.optimizer.schedule(state.layout, self._timing(members, k), k, weights)
         picked = weights.new_empty(k, m, batch, 1)
         hits = torch.empty(k, m, batch, dtype=torch.bool, device=weights.device)
         for step in range(k):
@@ -232,12 +244,9 @@ class Population:
         log_p = F.log_softmax(trace.logits, -1)
         y = y.to(weights.device)
         loss = -log_p.gather(-1, y[..., None])[..., 0].mean(-1)  # [m]
-        unit_gradients: dict[int, Tensor] = {}
-
-        def record(layer: int, delta: Tensor) -> None:
-            unit_gradients[layer] = delta.abs().mean(-2)
-
-        backward(layers, gradients, trace, cross_entropy_delta(log_p, y), self.activation, record)
+        head = cross_entropy_delta(log_p, y)
+        deltas: dict[int, Tensor] = {}
+        backward(layers, gradients, trace, head, self.activation, deltas.__setitem__)
         self.state.frozen[np.array(members)[~torch.isfinite(loss).cpu().numpy()]] = True
         hidden = range(len(self.capacity))
         sizes = [self._live_weights(layer, members).to(weights) for layer in hidden]
@@ -245,7 +254,7 @@ class Population:
             members,
             loss,
             trace.inputs,
-            [unit_gradients[layer] for layer in hidden],
+            [*(deltas[layer] for layer in hidden), head],
             [gradients[layer].weight.abs().sum((1, 2)) / sizes[layer] for layer in hidden],
             [layers[layer].weight.abs().sum((1, 2)) / sizes[layer] for layer in hidden],
         )
@@ -270,12 +279,14 @@ class Population:
             InvalidEdit, UnknownName: and the population is as before, generators included.
         """
         for member, edit in edits.items():
-            check_edit(edit, self.live(member), self.capacity)
+            check_edit(edit, self.state, member, self.activation)
         before = {member: self.rngs[member].bit_generator.state for member in edits}
         try:
             worths, macs = self._worths(edits, probe)
             if not all(edit.empty for edit in edits.values()):
-                self.state = apply_edits(self.state, edits, worths, self.rngs, self.settings.init)
+                chosen = [member for member, edit in edits.items() if edit.selects]
+                signals = {} if probe is None else {member: probe.signals(member) for member in chosen}
+                self.state = apply_edits(self.state, edits, worths, signals, self.rngs, self.settings.init)
         except BaseException:
             for member, generator in before.items():
                 self.rngs[member].bit_generator.state = generator
@@ -300,13 +311,23 @@ class Population:
 
         return rows[0], rows[1:], store
 
-    def _starts(self, members: list[int]) -> Starts:
+    def _timing(self, members: list[int], updates: int) -> Timing:
         state = self.state
         clocks = [state.padded(layer, "clock", -1, members) for layer in range(len(self.capacity))]
-        whole = state.restarted[members]
+        now, whole = state.updates[members], state.restarted[members]
         # padding must be of some age, and must not make a learner's ages look mixed
-        clocks = [np.where(clock < 0, whole[:, None], clock) for clock in clocks]
-        return Starts(state.updates[members], whole, clocks)
+        timing = Timing(now, whole, [np.where(clock < 0, whole[:, None], clock) for clock in clocks])
+        if all(phase.over(now[row]) for row, member in enumerate(members) for phase in state.phases[member]):
+            return timing
+        everything = np.ones((updates, len(members)))
+        units = [np.ones((updates, *clock.shape)) for clock in clocks]
+        for row, member in enumerate(members):
+            phases, steps = state.phases[member], now[row] + np.arange(updates)
+            everything[:, row] = unit_factors(phases, np.array([-1]), steps)[:, 0]
+            for layer, factors in enumerate(units):
+                cohorts = state.units[member][layer].cohort
+                factors[:, row, : len(cohorts)] = unit_factors(phases, cohorts, steps)
+        return replace(timing, whole_speed=everything, unit_speeds=units)
 
     def _live_weights(self, layer: int, members: Sequence[int]) -> Tensor:
         return torch.tensor([self.widths(member)[layer] * self.widths(member)[layer + 1] for member in members])
@@ -324,10 +345,10 @@ class Population:
             features = features.clone()
             features[torch.from_numpy(state.frozen[members])] = 0
         masks = [torch.from_numpy(mask).to(features.device) for mask in (live, newborn, incumbent)]
-        active = active_fraction(features)
+        active = diagnostics.active_fraction(features)
         measured = {
             "log_activation_parity": diagnostics.log_parity(active, *masks[1:]),
-            "log_gradient_parity": diagnostics.log_parity(probe.unit_gradients[layer], *masks[1:]),
+            "log_gradient_parity": diagnostics.log_parity(probe.deltas[layer].abs().mean(-2), *masks[1:]),
             "dormant": diagnostics.dormant_fraction(features, masks[0]),
             "effective_rank": diagnostics.effective_rank(features),
             "weight_norm": probe.weight_norms[layer],
@@ -349,7 +370,7 @@ class Population:
     def _worths(self, edits: Mapping[int, Edit], probe: Probe | None) -> tuple[Worths, dict[int, int]]:
         """Score every unit that an edit may choose among; members that ask alike are scored at once."""
         # kind by kind and layer by layer: the order of a learner's random draws must not depend on its neighbours
-        asked: dict[tuple[str, int, str], list[int]] = {}
+        asked: dict[tuple[str, int, str | Rule], list[int]] = {}
         for kind in KINDS:
             for layer in range(len(self.capacity)):
                 for member, edit in edits.items():
@@ -361,49 +382,45 @@ class Population:
             if probe is None:
                 raise InvalidEdit("This edit selects units; give a probe of the learners as they are now.")
             view = (self._slots_view if kind == "grow" else self._live_view)(layer, members, probe)
-            table = RULES[kind][rule](view).double().cpu().numpy()  # [m, units]
+            table = score(find_rule(kind, rule), view)
             for member, worth in zip(members, table, strict=True):
                 worths[member, layer, kind] = worth if kind == "grow" else worth[: self.live(member)[layer]]
-                if kind == "grow" and view.measured:
-                    samples = probe.activations[0].shape[1]
-                    macs[member] += samples * scoring_macs(self.widths(member), self.capacity, layer)
+                if kind == "grow":  # of live units, the probe has measured all of it before
+                    widths, samples = self.widths(member), probe.activations[0].shape[1]
+                    dormant = self.capacity[layer] - widths[layer + 1]
+                    macs[member] += samples * dormant * view.macs(widths[layer], widths[layer + 2])
         return worths, macs
 
     def _live_view(self, layer: int, members: list[int], probe: Probe) -> LayerView:
-        rows = [probe.members.index(member) for member in members]
-        layers = self.layers()
-        return LayerView(
-            measure=lambda: probe.activations[layer + 1][rows],
-            incoming=layers[layer].weight[members],
-            outgoing=layers[layer + 1].weight[members],
-            ids=torch.from_numpy(self.state.padded(layer, "id", -1, members)),
-            rngs=[self.rngs[member] for member in members],
-            capacity=self.capacity[layer],
-        )
+        into, out = (Layer(*(t[members] for t in self.layers()[at])) for at in (layer, layer + 1))
+        ids = torch.from_numpy(self.state.padded(layer, "id", -1, members)).to(into.weight.device)
+        return self._view(layer, members, probe, into, out.weight, ids, ids >= 0)
 
     def _slots_view(self, layer: int, members: list[int], probe: Probe) -> LayerView:
-        rows = [probe.members.index(member) for member in members]
-        below, above = self.state.initial[layer], self.state.initial[layer + 1]
-        incoming, outgoing = (
-            below.weight[members],
-            above.weight[members],
-        )  # [m, slots, slots below], [m, slots above, slots]
+        below, above = (Layer(*(t[members] for t in self.state.initial[at])) for at in (layer, layer + 1))
+        incoming, outgoing = below.weight, above.weight  # [m, slots, slots below], [m, slots above, slots]
         if layer > 0:
             incoming = self._live_columns(incoming, layer - 1, members)
         if layer + 1 < len(self.capacity):
             outgoing = self._live_columns(outgoing.mT, layer + 1, members).mT
+        ids = torch.full(incoming.shape[:2], -1, device=incoming.device)
+        return self._view(layer, members, probe, Layer(incoming, below.bias), outgoing, ids, ids < 0)
 
-        def measure() -> Tensor:
-            z = torch.baddbmm(below.bias[members], probe.activations[layer][rows], incoming.mT)
-            return self.activation.forward(z)[0]
-
+    def _view(
+        self, layer: int, members: list[int], probe: Probe, into: Layer, outgoing: Tensor, ids: Tensor, exists: Tensor
+    ) -> LayerView:
+        rows = [probe.members.index(member) for member in members]
         return LayerView(
-            measure=measure,
-            incoming=incoming,
+            below=probe.activations[layer][rows],
+            above=probe.deltas[layer + 1][rows],
+            incoming=into.weight,
+            bias=into.bias,
             outgoing=outgoing,
-            ids=torch.full(incoming.shape[:2], -1),
+            exists=exists,
+            ids=ids,
             rngs=[self.rngs[member] for member in members],
             capacity=self.capacity[layer],
+            function=self.activation,
         )
 
     def _live_columns(self, weight: Tensor, layer: int, members: list[int]) -> Tensor:

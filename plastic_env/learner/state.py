@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from plastic_env.learner.network import Layer, Layout
+from plastic_env.learner.trainability import Phase
 
 ROUND_WIDTH = 8  # stored widths are rounded up: matrix kernels like multiples of 8
 
@@ -38,6 +39,13 @@ class Units:
         """These units, then `other`."""
         return Units(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in UNIT_FIELDS))
 
+    def put(self, positions: np.ndarray, other: Units) -> Units:
+        """These units, with `other` in the given places."""
+        fields = {name: getattr(self, name).copy() for name in UNIT_FIELDS}
+        for name, values in fields.items():
+            values[positions] = getattr(other, name)
+        return Units(**fields)
+
 
 UNIT_FIELDS = ("slot", "id", "cohort", "born", "clock")
 
@@ -54,6 +62,8 @@ class State:
     restarted: [n] the update at which inputs' and head's optimizer state was started.
     ids, cohorts: [n] the next unit id and cohort number of each learner.
     frozen: [n] True once a learner has diverged.
+    phases: per learner, the trainability rules in force.
+    stored: [n] whether a learner has stored its weights; checkpoint: what it stored, for all slots like `initial`.
     """
 
     units: tuple[tuple[Units, ...], ...]
@@ -66,6 +76,9 @@ class State:
     ids: np.ndarray
     cohorts: np.ndarray
     frozen: np.ndarray
+    phases: tuple[tuple[Phase, ...], ...]
+    stored: np.ndarray
+    checkpoint: list[Layer] | None = None
 
     @property
     def capacity(self) -> tuple[int, ...]:
@@ -75,6 +88,12 @@ class State:
     def live(self, member: int) -> tuple[int, ...]:
         """Live units of each hidden layer of one learner."""
         return tuple(len(units) for units in self.units[member])
+
+    def layer(self, flat: Tensor, member: int, at: int) -> tuple[Tensor, Tensor]:
+        """Views of one learner's weights [units, units below] and biases [units] in layer `at` of a flat tensor."""
+        widths = (self.layout.widths[0], *self.live(member), self.layout.widths[-1])
+        weight, bias = self.layout.views(flat)[at]
+        return weight[member, : widths[at + 1], : widths[at]], bias[member, 0, : widths[at + 1]]
 
     def padded(self, layer: int, name: str, fill: int, members: Sequence[int] | None = None) -> np.ndarray:
         """One field of a layer's units for all `members`, [m, stored width]."""
@@ -108,9 +127,11 @@ class Sources:
         return Sources(tuple(np.arange(len(layer)) for layer in units))
 
 
-def repack(state: State, units: Sequence[Sequence[Units]], sources: Sequence[Sources]) -> State:
+def repack(
+    state: State, units: Sequence[Sequence[Units]], sources: Sequence[Sources], origin: Sequence[Layer] | None = None
+) -> State:
     """Lay out the parameters for new `units`: a weight is kept, with its optimizer state, if both of
-    its ends are; else it is the initial weight of its slots, with empty optimizer state."""
+    its ends are; else it is that of its slots in `origin` (the initial ones), with empty optimizer state."""
     n, capacity = len(units), state.capacity
     live = [max(len(member[layer]) for member in units) for layer in range(len(capacity))]
     hidden = (stored_width(width, slots) for width, slots in zip(live, capacity, strict=True))
@@ -124,7 +145,9 @@ def repack(state: State, units: Sequence[Sequence[Units]], sources: Sequence[Sou
     )
     axes = [*(_Axis.of(following, sources, layer) for layer in range(len(capacity)))]
     axes.append(_Axis.head(following, sources))
-    pairs: list[tuple[Tensor, Tensor, list[Layer] | None]] = [(state.weights, following.weights, state.initial)]
+    pairs: list[tuple[Tensor, Tensor, Sequence[Layer] | None]] = [
+        (state.weights, following.weights, origin or state.initial)
+    ]
     pairs += [(old, new, None) for old, new in zip(state.moments, following.moments, strict=True)]
     for old_flat, new_flat, initial in pairs:
         olds, news = state.layout.views(old_flat), layout.views(new_flat)

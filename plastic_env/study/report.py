@@ -115,7 +115,7 @@ def _edits(result: Result) -> np.ndarray:
     """The updates at which the run was edited."""
     rows = result.rows
     edited = [
-        any(map(any, (grow, prune, recycle))) or rewind or reset
+        any(map(any, (grow, prune, recycle))) or rewind != "none" or reset
         for grow, prune, recycle, rewind, reset in zip(
             rows["grow"], rows["prune"], rows["recycle"], rows["rewind"], rows["reset"], strict=True
         )

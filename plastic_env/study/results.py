@@ -149,7 +149,7 @@ def _columns(outcomes: Sequence[Outcome], rewards: Sequence[float]) -> dict[str,
     for kind in KINDS:
         columns[kind] = [list(o.plan.edit.counts(kind, len(o.live))) for o in outcomes]
         columns[f"{kind}_rule"] = [getattr(o.plan.edit, f"{kind}_rule") for o in outcomes]
-    for name in ("insertion", "rewind", "reset"):
+    for name in ("insertion", "optimizer_state", "trainability", "transfer_bias", "rewind", "store", "reset"):
         columns[name] = [getattr(o.plan.edit, name) for o in outcomes]
     for name in _PER_LAYER:
         columns[name] = [getattr(o.end, name).tolist() for o in outcomes]

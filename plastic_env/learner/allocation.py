@@ -1,0 +1,67 @@
+"""Allocation: how a budget of weights becomes numbers of units per layer (arXiv 2605.15435, compactness)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from plastic_env.errors import InvalidSetting, is_whole, look_up
+
+BIASES: dict[str, tuple[float, ...]] = {
+    "fc1_protect": (1.5, 1.5, 0.6),
+    "fc3_protect": (0.6, 0.6, 1.5),
+    "ends_skewed": (1.2, 0.6, 1.2),
+}
+
+
+def allocate(
+    inputs: int, slots: Sequence[int], compactness: float, bias: str | Sequence[float] = "neutral"
+) -> tuple[int, ...]:
+    """The unit counts of editable dense layers whose weights are a fraction `compactness` of all slots' weights.
+
+    The weights are those into the layers; the head's don't count. Every layer gets the fraction s * bias of its
+    slots, rounded, at least one unit and at most all slots, with the largest s that keeps the weights within the budget.
+
+    Args:
+        inputs: what feeds the first layer. slots: of each layer.
+        compactness: in (0, 1].
+        bias: "neutral", a name in `BIASES` (for three layers), or one positive number per layer.
+
+    Raises:
+        InvalidSetting: values outside of these, or a budget below one unit per layer. UnknownName: no such bias.
+    """
+    shares = _shares(bias, len(slots))
+    if not 0 < compactness <= 1:
+        raise InvalidSetting(f"compactness is {compactness!r}; give a fraction in (0, 1].")
+    if not slots or not all(is_whole(n, 1) for n in (inputs, *slots)):
+        raise InvalidSetting(f"inputs={inputs!r}, slots={slots!r}; give whole numbers of at least 1.")
+    budget = compactness * _size(inputs, slots)
+    best = (1,) * len(slots)
+    if _size(inputs, best) > budget:
+        raise InvalidSetting(
+            f"compactness {compactness} allows {int(budget)} weights, and one unit per layer has {_size(inputs, best)}; "
+            "give a larger one."
+        )
+    full = np.array(slots) * shares
+    for s in np.unique(np.concatenate([(np.arange(1, n) + 0.5) / f for n, f in zip(slots, full, strict=True)])):
+        counts = tuple(int(np.clip(np.floor(s * f + 0.5 + 1e-9), 1, n)) for n, f in zip(slots, full, strict=True))
+        if _size(inputs, counts) > budget:
+            break
+        best = counts
+    return best
+
+
+def _size(inputs: int, widths: Sequence[int]) -> int:
+    return sum(below * above for below, above in pairwise((inputs, *widths)))
+
+
+def _shares(bias: str | Sequence[float], layers: int) -> np.ndarray:
+    if bias == "neutral":
+        return np.ones(layers)
+    named = look_up(BIASES, bias, "allocation bias (or neutral)") if isinstance(bias, str) else bias
+    shares = np.array(named, dtype=float)
+    if shares.shape != (layers,) or not (np.isfinite(shares) & (shares > 0)).all():
+        raise InvalidSetting(f"The bias {bias!r} is {shares.tolist()}; give {layers} positive numbers, one per layer.")
+    return shares

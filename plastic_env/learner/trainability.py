@@ -1,0 +1,136 @@
+"""Trainability rules: how fast newborns and incumbents learn for a while after an edit.
+
+A rule scales what the optimizer changes: w <- w_old + f (w_new - w_old). A parameter takes the larger of
+the factors f of its two units, so that newborns' incoming weights (bias included) and outgoing weights go by
+the newborns' factor. Optimizer state is not touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Protocol
+
+import numpy as np
+
+from plastic_env.errors import InvalidSetting, is_whole
+
+
+class Trainability(Protocol):
+    """A rule, in force for `updates` updates from a cohort's birth."""
+
+    @property
+    def updates(self) -> int:
+        """For how long."""
+        ...
+
+    @property
+    def incumbents(self) -> float:
+        """Factor of all that was there before the cohort, inputs and head included."""
+        ...
+
+    def newborns(self, age: np.ndarray) -> np.ndarray:
+        """Factor of the cohort's units at the given ages (updates already made)."""
+        ...
+
+
+def _check(updates: int, r: float) -> None:
+    if not is_whole(updates, 1):
+        raise InvalidSetting(f"updates is {updates!r}; give a whole number of at least 1.")
+    if not (np.isfinite(r) and r >= 1):
+        raise InvalidSetting(f"r is {r!r}; newborns are to learn at least as fast as incumbents: give 1 or more.")
+
+
+@dataclass(frozen=True)
+class TwoSpeed:
+    """Newborns move `r` times as far for `updates` updates (arXiv 2605.15435, Two-Speed)."""
+
+    r: float = 5.0
+    updates: int = 1955
+
+    incumbents = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self.updates, self.r)
+
+    def newborns(self, age: np.ndarray) -> np.ndarray:
+        """r."""
+        return np.full(age.shape, self.r)
+
+
+@dataclass(frozen=True)
+class FreezeIncumbents:
+    """Only newborns learn for `updates` updates."""
+
+    updates: int = 500
+
+    incumbents = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self.updates, 1.0)
+
+    def newborns(self, age: np.ndarray) -> np.ndarray:
+        """1."""
+        return np.ones(age.shape)
+
+
+@dataclass(frozen=True)
+class AgedRate:
+    """Newborns start at `r` times the learning rate, which decays to 1 with their age: 1 + (r - 1) exp(-age / tau)
+    (per-age learning rates as in Yuan et al. 2023, with an exponential in place of their norm ratio)."""
+
+    r: float = 5.0
+    tau: float = 500.0
+
+    incumbents = 1.0
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.tau) and self.tau > 0):
+            raise InvalidSetting(f"tau is {self.tau!r}; give a positive number of updates.")
+        _check(1, self.r)
+
+    @property
+    def updates(self) -> int:
+        """Until the excess has decayed to 5e-5 of its start."""
+        return ceil(10 * self.tau)
+
+    def newborns(self, age: np.ndarray) -> np.ndarray:
+        """1 + (r - 1) exp(-age / tau)."""
+        return 1 + (self.r - 1) * np.exp(-age / self.tau)
+
+
+TRAINABILITY: dict[str, Trainability | None] = {
+    "none": None,
+    "two_speed": TwoSpeed(),
+    "freeze_incumbents": FreezeIncumbents(),
+    "aged_rate": AgedRate(),
+}
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A rule in force: for the cohort of that number, born at the update `since`."""
+
+    rule: Trainability
+    cohort: int
+    since: int
+
+    def over(self, now: int) -> bool:
+        """Whether it has ended by the update `now`."""
+        return now >= self.since + self.rule.updates
+
+
+def unit_factors(phases: tuple[Phase, ...], cohorts: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Factors [k, units] of units of the given cohorts at the updates `steps` [k].
+
+    Where phases overlap, a unit that any of them holds still stands still; else the fastest one counts.
+    """
+    factors = np.ones((len(steps), len(cohorts)))
+    held = np.zeros(factors.shape, dtype=bool)
+    for phase in phases:
+        active = (steps < phase.since + phase.rule.updates)[:, None]
+        speed = phase.rule.newborns(steps - phase.since)[:, None]
+        member, before = cohorts == phase.cohort, cohorts < phase.cohort
+        factors = np.where(active & member, np.maximum(factors, speed), factors)
+        held |= active & before & (phase.rule.incumbents == 0)
+    return np.where(held, 0.0, factors)

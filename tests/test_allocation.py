@@ -1,0 +1,78 @@
+"""Unit counts for a budget of weights, worked out by hand for the paper's two networks."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plastic_env.errors import InvalidSetting, UnknownName
+from plastic_env.learner.allocation import BIASES, allocate
+
+MLP, CONVNET = (784, (256, 256)), (4096, (512, 512, 256))
+
+
+# 784 u + u^2 against 266,240 c: 63 units would be 53,361 > 53,248; 92: 80,592 > 79,872;
+# 119: 107,457 > 106,496; 144: 133,632 > 133,120
+@pytest.mark.parametrize(("c", "units"), [(0.2, 62), (0.3, 91), (0.4, 118), (0.5, 143)])
+def test_mlp_by_hand(c, units):
+    assert allocate(*MLP, c) == (units, units)
+
+
+# 4096 a + a b + b d against 2,490,368 c, with (a, b, d) = s (512, 512, 256) rounded:
+# (117, 117, 58) has 499,707 > 498,073; (173, 173, 87) 753,588 > 747,110 and (172, 172, 86) 748,888 as well;
+# (228, 228, 114) has 1,011,864 > 996,147 and (225, 225, 112) 997,425 as well; (277, 277, 138) 1,249,547 > 1,245,184
+@pytest.mark.parametrize(
+    ("c", "units"),
+    [(0.2, (116, 116, 58)), (0.3, (171, 171, 86)), (0.4, (224, 224, 112)), (0.5, (276, 276, 138))],
+)
+def test_convnet_by_hand(c, units):
+    a, b, d = units
+    assert allocate(*CONVNET, c) == units
+    assert 4096 * a + a * b + b * d <= c * 2_490_368
+
+
+@pytest.mark.parametrize("name", BIASES)
+def test_biases_shift_units_between_layers(name):
+    """With bias (x, y, z), the shares of slots that are live stand in these proportions, to rounding."""
+    counts = allocate(*CONVNET, 0.2, name)
+    shares = [units / slots for units, slots in zip(counts, CONVNET[1], strict=True)]
+    scale = [share / weight for share, weight in zip(shares, BIASES[name], strict=True)]
+    assert max(scale) - min(scale) < 0.01
+
+
+@given(
+    inputs=st.integers(1, 100),
+    slots=st.lists(st.integers(1, 60), min_size=1, max_size=4),
+    c=st.floats(0.05, 1),
+)
+def test_budget_is_kept_and_nearly_used(inputs, slots, c):
+    def size(widths):
+        return sum(a * b for a, b in zip([inputs, *widths], widths, strict=False))
+
+    try:
+        counts = allocate(inputs, slots, c)
+    except InvalidSetting:
+        assert size([1] * len(slots)) > c * size(slots)
+        return
+    assert all(1 <= units <= n for units, n in zip(counts, slots, strict=True))
+    assert size(counts) <= c * size(slots)
+    more = [min(units + 1, n) for units, n in zip(counts, slots, strict=True)]
+    assert list(counts) == slots or size(more) > c * size(slots)
+
+
+def test_everything_is_everything():
+    assert allocate(*CONVNET, 1.0) == CONVNET[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((784, (256, 256), 0.0), InvalidSetting, "fraction"),
+        ((784, (256, 256), 1e-6), InvalidSetting, "larger"),
+        ((784, (256, 256), 0.2, "fc1_protect"), InvalidSetting, "2 positive numbers"),
+        ((784, (256, 256), 0.2, "fc1_protec"), UnknownName, "Did you mean 'fc1_protect'"),
+        ((784, (), 0.2), InvalidSetting, "whole numbers"),
+    ],
+)
+def test_impossible_budgets_are_refused(arguments, error, message):
+    with pytest.raises(error, match=message):
+        allocate(*arguments)
