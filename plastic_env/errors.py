@@ -35,12 +35,16 @@ class InvalidData(PlasticEnvError):
     """Inputs or targets that no learner should be trained on."""
 
 
+class InvalidSnapshot(PlasticEnvError):
+    """A snapshot that is damaged, foreign, or of other learners."""
+
+
 class AgentError(PlasticEnvError):
     """An agent that could not be loaded, raised, or returned something that is no action."""
 
 
-class ResultsError(PlasticEnvError):
-    """A results folder or file that cannot be read or written."""
+class FileError(PlasticEnvError):
+    """A file or folder that cannot be read or written."""
 
 
 def look_up(table: Mapping[str, Value], name: object, kind: str) -> Value:

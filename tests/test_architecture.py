@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-CORE = {"errors", "streams", "learner", "env"}
+CORE = {"errors", "files", "streams", "learner", "env"}
 MAY_IMPORT = {
     "errors": set(),
+    "files": {"errors"},
     "streams": {"errors"},
-    "learner": {"errors", "streams"},
+    "learner": {"errors", "files"},
     "env": CORE - {"env"},
     "agents": CORE,
     "scenarios": CORE,

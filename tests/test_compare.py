@@ -15,8 +15,9 @@ import pytest
 
 from plastic_env.cli import main
 from plastic_env.env.encoding import KINDS
+from plastic_env.errors import FileError
+from plastic_env.files import write_atomically
 from plastic_env.scenarios import find
-from plastic_env.study import results as results_module
 from plastic_env.study import runner, sweep
 from plastic_env.study.compare import compare
 from plastic_env.study.sweep import Study
@@ -207,8 +208,8 @@ def test_a_failed_write_leaves_the_former_file(tmp_path):
         unfinished.write_text("half")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(results_module.ResultsError, match="No space left"):
-        results_module.write_atomically(path, fail)
+    with pytest.raises(FileError, match="No space left"):
+        write_atomically(path, fail)
     assert path.read_text() == "former"
     assert [file.name for file in tmp_path.iterdir()] == ["kept.txt"]
 

@@ -37,17 +37,42 @@ def test_log_parity():
     assert diagnostics.log_parity(values * 0, newborn, incumbent).item() == 0
 
 
-def test_effective_rank_of_known_matrices():
-    assert diagnostics.effective_rank(torch.eye(5)).item() == pytest.approx(5)
-    assert diagnostics.effective_rank(torch.ones(6, 4)).item() == pytest.approx(1, abs=1e-5)
-    assert diagnostics.effective_rank(torch.zeros(6, 4)).item() == 1
-    # singular values 3 and 1: entropy of (3/4, 1/4)
-    expected = np.exp(-(0.75 * np.log(0.75) + 0.25 * np.log(0.25)))
-    assert diagnostics.effective_rank(torch.diag(torch.tensor([3.0, 1.0, 0.0]))).item() == pytest.approx(
-        expected, abs=1e-6
-    )
-    stacked = torch.stack([torch.eye(4), torch.ones(4, 4)])
-    np.testing.assert_allclose(diagnostics.effective_rank(stacked), [4, 1], atol=1e-5)
+def test_dead_units_are_zero_on_every_sample():
+    assert diagnostics.dead_fraction(FEATURES, LIVE).item() == pytest.approx(1 / 3)
+
+
+def ranks(matrix):
+    singular = diagnostics.singular_values(torch.as_tensor(matrix))
+    rules = (diagnostics.effective_rank, diagnostics.stable_rank, diagnostics.srank)
+    return [rule(singular).tolist() for rule in rules]
+
+
+def test_ranks_of_known_matrices():
+    assert ranks(torch.eye(5)) == [pytest.approx(5), pytest.approx(5), 5]
+    assert ranks(torch.ones(6, 4)) == [pytest.approx(1, abs=1e-5), pytest.approx(1), 1]
+    assert ranks(torch.zeros(6, 4)) == [1, 1, 1]
+    # singular values 3, 1, 0: entropy of (3/4, 1/4); (9 + 1) / 9; 3 < .99 * 4 <= 3 + 1
+    entropy = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
+    found = ranks(torch.diag(torch.tensor([1.0, 0.0, 3.0])))
+    assert found == [pytest.approx(np.exp(entropy), abs=1e-6), pytest.approx(10 / 9), 2]
+    # 200 and 1: the largest is .995 of all
+    assert ranks(torch.diag(torch.tensor([200.0, 1.0])))[2] == 1
+    both = ranks(torch.stack([torch.eye(4), torch.ones(4, 4)]))
+    np.testing.assert_allclose(both, [[4, 1]] * 3, atol=1e-5)
+
+
+def test_singular_values_equal_numpys():
+    matrix = np.random.default_rng(0).normal(size=(3, 20, 7))
+    expected = np.linalg.svd(matrix, compute_uv=False)[..., ::-1] / np.abs(matrix).max((1, 2))[:, None]
+    np.testing.assert_allclose(diagnostics.singular_values(torch.from_numpy(matrix)), expected, rtol=1e-8)
+
+
+def test_survivor_stability_and_sample_plasticity_by_hand():
+    before = torch.tensor([[1.0, 2.0], [3.0, 0.0]])
+    after = torch.tensor([[1.0, 0.0], [2.0, 0.0]])
+    assert diagnostics.survivor_stability(before, after).tolist() == [0.25, 1.0]
+    losses = torch.tensor([2.0, 1.0, 1.0]), torch.tensor([0.5, 3.0, 0.0])
+    assert diagnostics.sample_plasticity(*losses).tolist() == [0.75, 0.0, 1.0]
 
 
 def test_diagnosis_of_a_grown_learner_by_autograd():

@@ -12,10 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plastic_env.errors import InvalidEdit, InvalidSetting, is_whole, look_up
+from plastic_env.errors import InvalidEdit, InvalidSetting, InvalidSnapshot, is_whole, look_up
+from plastic_env.learner import snapshots
+from plastic_env.learner.cohorts import CohortPoint
 from plastic_env.learner.compute import training_macs
 from plastic_env.learner.edits import Edit, check_edit
 from plastic_env.learner.population import Diagnosis, LearnerSettings, Population
+from plastic_env.learner.snapshots import Captured
 from plastic_env.streams import Scenario, TaskStream
 
 BOUNDARIES = {
@@ -88,6 +91,7 @@ class Outcome:
     live: live units per hidden layer.
     newborns: units born at this step's edit, per hidden layer.
     birth, end: this learner's diagnosis (arrays [layers]) right after births, if any, and after training.
+    cohorts: all live cohorts with older units beside them, right after births, if any, and after training.
     macs: multiply-accumulates of the step.
     shift: whether it ended at a task boundary; always False when boundaries are hidden.
     """
@@ -101,12 +105,16 @@ class Outcome:
     newborns: tuple[int, ...]
     birth: Diagnosis | None
     end: Diagnosis
+    cohorts: tuple[CohortPoint, ...]
     macs: int
     stream_updates: int
     shift: bool
     diverged: bool
     terminated: bool
     truncated: bool
+
+
+_ARRAYS = ("position", "edited", "accuracy", "accuracy_change", "loss", "at_shift", "over")  # of Lifetime, [n] each
 
 
 class Lifetime:
@@ -146,6 +154,7 @@ class Lifetime:
         samples = min(settings.probe_samples, self.updates * self.batch_size)
         self._probe_x = torch.zeros(n, samples, example.data.features)
         self._probe_y = torch.zeros(n, samples, dtype=torch.int64)
+        self._cohorts: dict[int, list[CohortPoint]] = {}  # seen in the present step
         self.diagnosis = _blank_diagnosis(n, len(settings.learner.hidden))
 
     def __len__(self) -> int:
@@ -168,6 +177,7 @@ class Lifetime:
         for values in (self.accuracy, self.accuracy_change, self.loss):
             values[members] = 0
         self._probe(members)
+        self._cohorts.clear()
 
     def check(self, member: int, plan: Plan) -> None:
         """Raise `InvalidEdit` if `plan` can't be carried out now."""
@@ -214,6 +224,7 @@ class Lifetime:
                 newborns=_newborns(plan.edit, len(self.population.capacity)),
                 birth=births.get(member),
                 end=_row(self.diagnosis, member),
+                cohorts=tuple(self._cohorts.pop(member, ())),
                 macs=int(self.ledger.total[member] - spent[member]),
                 stream_updates=self.updates,
                 shift=bool(self.at_shift[member]),
@@ -222,6 +233,40 @@ class Lifetime:
                 truncated=bool(capped and not ended),
             )
         return outcomes
+
+    def capture(self, members: Sequence[int] | None = None) -> Captured:
+        """All that decides how the lives of `members` (default: all) go on; they may be named more than once."""
+        rows = list(range(len(self)) if members is None else members)
+        return {
+            "scenario": repr(self.scenario),
+            "episode": repr(self.settings),
+            "population": snapshots.capture(self.population, rows),
+            "seeds": [self.streams[member].seed for member in rows],
+            "probe": [self._probe_x[rows], self._probe_y[rows]],
+            **{name: torch.from_numpy(values[rows]) for name, values in self._arrays().items()},
+        }
+
+    def restore(self, captured: Captured) -> None:
+        """Go on from a captured state.
+
+        Raises:
+            InvalidSnapshot: it is of another scenario or other settings, or of another number of learners.
+        """
+        for name, mine in (("scenario", self.scenario), ("episode", self.settings)):
+            if captured.get(name) != repr(mine):
+                raise InvalidSnapshot(f"The snapshot's {name} is {captured.get(name)}; here it is {mine!r}.")
+        snapshots.restore(self.population, captured["population"])
+        self.streams = [self.scenario.stream(seed) for seed in captured["seeds"]]
+        self._probe_x, self._probe_y = (t.clone() for t in captured["probe"])
+        for name, values in self._arrays().items():
+            values[:] = captured[name].numpy()
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """All per-learner arrays [n, ...] by name."""
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        for part in ("ledger", "diagnosis"):
+            arrays |= {f"{part}.{name}": values for name, values in vars(getattr(self, part)).items()}
+        return arrays
 
     def _edit(self, plans: Mapping[int, Plan]) -> dict[int, Diagnosis]:
         """Carry out all edits as one transaction; return the diagnoses at birth of those with births."""
@@ -300,6 +345,8 @@ class Lifetime:
         found = self.population.diagnose(probe)
         for name, values in vars(found).items():
             getattr(self.diagnosis, name)[members] = values
+        for member, points in self.population.cohorts(probe).items():
+            self._cohorts.setdefault(member, []).extend(points)
         for member in members:
             self.ledger.probes[member] += self._probe_x.shape[1] * training_macs(self.population.widths(member))
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import gymnasium
 import torch
 
 from plastic_env.env.encoding import Action, Codec, EpisodeSpec, Observation
-from plastic_env.env.lifetime import EpisodeSettings, Lifetime, Outcome
+from plastic_env.env.lifetime import EpisodeSettings, Lifetime, Outcome, Plan
 from plastic_env.env.rendering import RENDER_MODES, Frame, as_array, as_text
 from plastic_env.env.rewards import REWARDS, Reward
 from plastic_env.errors import look_up
+from plastic_env.learner import snapshots
 from plastic_env.streams import Scenario
 
 
@@ -89,6 +93,38 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
         self.outcomes.append(outcome)
         info = self.codec.info(0, requested, outcome)
         return self.codec.observe(0), self.reward(outcome), outcome.terminated, outcome.truncated, info
+
+    def save(self, path: str | Path) -> None:
+        """Write a snapshot: learner, position in the stream, generators. Outcomes of the past are not in it."""
+        generator = json.dumps(self.np_random.bit_generator.state)
+        snapshots.save(Path(path), {"lifetime": self.lifetime.capture(), "generator": generator})
+
+    def load(self, path: str | Path) -> tuple[Observation, dict[str, Any]]:
+        """Go on from a snapshot, bit for bit as if never interrupted; returns what `reset` returns.
+
+        Raises:
+            InvalidSnapshot: it can't be read, is damaged, or was made by an environment with other settings.
+        """
+        captured = snapshots.load(Path(path))
+        self.lifetime.restore(captured["lifetime"])
+        self.np_random.bit_generator.state = json.loads(captured["generator"])
+        self.outcomes = []
+        return self.codec.observe(0), self.codec.info(0)
+
+    def fork(self, plans: Sequence[Plan]) -> list[Outcome]:
+        """What each of several plans would lead to from here, on identical batches; nothing changes here.
+
+        The plans are carried out by copies of the learner, trained as one population.
+
+        Raises:
+            InvalidEdit, UnknownName: if any plan can't be done.
+        """
+        life = self.lifetime
+        weights = life.population.state.weights
+        copies = Lifetime(life.scenario, life.settings, len(plans), device=weights.device, dtype=weights.dtype)
+        copies.restore(life.capture([0] * len(plans)))
+        outcomes = copies.step(dict(enumerate(plans)))
+        return [outcomes[at] for at in range(len(plans))]
 
     def render(self) -> Any:
         """The learner and its accuracy so far: text ("ansi") or an image [height, width, 3] ("rgb_array")."""

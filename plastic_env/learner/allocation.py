@@ -22,7 +22,7 @@ def allocate(
     """The unit counts of editable dense layers whose weights are a fraction `compactness` of all slots' weights.
 
     The weights are those into the layers; the head's don't count. Every layer gets the fraction s * bias of its
-    slots, rounded, at least one unit and at most all slots, with the largest s that keeps the weights within the budget.
+    slots, rounded, at least one unit and at most all slots, with the largest s that keeps to the budget.
 
     Args:
         inputs: what feeds the first layer. slots: of each layer.
@@ -41,8 +41,8 @@ def allocate(
     best = (1,) * len(slots)
     if _size(inputs, best) > budget:
         raise InvalidSetting(
-            f"compactness {compactness} allows {int(budget)} weights, and one unit per layer has {_size(inputs, best)}; "
-            "give a larger one."
+            f"compactness {compactness} allows {int(budget)} weights, but one unit per layer has "
+            f"{_size(inputs, best)}; give a larger one."
         )
     full = np.array(slots) * shares
     for s in np.unique(np.concatenate([(np.arange(1, n) + 0.5) / f for n, f in zip(slots, full, strict=True)])):

@@ -47,14 +47,52 @@ def dormant_fraction(features: Tensor, live: Tensor, tau: float = DORMANT_TAU) -
     return masked_mean((redo_scores(features, live) <= tau).to(features.dtype), live)
 
 
-def effective_rank(features: Tensor) -> Tensor:
-    """exp of the entropy of the normalised singular values of [..., samples, units] (Roy & Vetterli 2007).
+def dead_fraction(features: Tensor, live: Tensor) -> Tensor:
+    """Fraction of live units that are zero on every sample."""
+    return masked_mean((features == 0).all(-2).to(features.dtype), live)
 
-    At least 1; 1 for features that are zero. Computed in double precision by the Gram matrix.
+
+def singular_values(features: Tensor) -> Tensor:
+    """Singular values of [..., samples, units], ascending, [..., min(samples, units)], in units of the largest entry.
+
+    In double precision, by the Gram matrix: those below 1e-8 of the largest are noise.
     """
     features = features.double()
     features = features / features.abs().amax((-2, -1), keepdim=True).clamp_min(torch.finfo(torch.double).tiny)
     small = features.mT if features.shape[-2] > features.shape[-1] else features
-    singular = torch.linalg.eigvalsh(small @ small.mT).clamp_min(0).sqrt()
-    share = singular / singular.sum(-1, keepdim=True).clamp_min(torch.finfo(torch.double).tiny)
+    return torch.linalg.eigvalsh(small @ small.mT).clamp_min(0).sqrt()
+
+
+def effective_rank(singular: Tensor) -> Tensor:
+    """exp of the entropy of the normalised singular values (Roy & Vetterli 2007); 1 where all are zero."""
+    share = singular / singular.sum(-1, keepdim=True).clamp_min(torch.finfo(singular.dtype).tiny)
     return torch.exp(-torch.xlogy(share, share).sum(-1))
+
+
+def stable_rank(singular: Tensor) -> Tensor:
+    """Squared Frobenius over squared spectral norm; 1 where all are zero."""
+    square, largest = singular.square().sum(-1), singular.amax(-1).square()
+    return torch.where(largest > 0, square / largest.clamp_min(torch.finfo(singular.dtype).tiny), 1.0)
+
+
+def srank(singular: Tensor, delta: float = 0.01) -> Tensor:
+    """The fewest singular values that sum to 1 - delta of all; 1 where all are zero
+    (Kumar et al. 2021, arXiv 2010.14498)."""
+    descending = singular.flip(-1).cumsum(-1)
+    return 1 + (descending < (1 - delta) * descending[..., -1:]).sum(-1)
+
+
+def survivor_stability(before: Tensor, after: Tensor) -> Tensor:
+    """Change of activation that a prune brings its survivors: mean |h_after - h_before| over mean |h_before|, per unit.
+
+    before, after: [..., samples, units] of the same units on the same samples (arXiv 2605.15435, survivor stability).
+    """
+    size = before.abs().mean(-2).clamp_min(torch.finfo(before.dtype).tiny)
+    return (after - before).abs().mean(-2) / size
+
+
+def sample_plasticity(before: Tensor, after: Tensor) -> Tensor:
+    """clip(1 - L_after / L_before, 0, 1) of losses [...] on the same samples before and after training on them
+    (Elsayed & Mahmood 2024, UPGD)."""
+    tiny = torch.finfo(before.dtype).tiny
+    return (1 - after / before.clamp_min(tiny)).clamp(0, 1)

@@ -20,6 +20,7 @@ from torch import Tensor
 from plastic_env.errors import InvalidEdit, InvalidSetting, look_up
 from plastic_env.learner import diagnostics
 from plastic_env.learner.activations import ACTIVATIONS
+from plastic_env.learner.cohorts import CohortPoint, cohort_points
 from plastic_env.learner.edits import KINDS, Edit, check_edit
 from plastic_env.learner.network import INITS, Layer, Layout, backward, cross_entropy_delta, forward
 from plastic_env.learner.optimizers import Adam, Optimizer, Timing
@@ -105,7 +106,10 @@ class Diagnosis:
     log_activation_parity: np.ndarray
     log_gradient_parity: np.ndarray
     dormant: np.ndarray
+    dead: np.ndarray
     effective_rank: np.ndarray
+    stable_rank: np.ndarray
+    srank: np.ndarray
     weight_norm: np.ndarray
     gradient_norm: np.ndarray
 
@@ -266,6 +270,19 @@ class Population:
         loss = np.nan_to_num(probe.loss.double().cpu().numpy(), nan=0.0, posinf=0.0, neginf=0.0)
         return Diagnosis(loss=loss, **stacked)
 
+    def cohorts(self, probe: Probe) -> dict[int, list[CohortPoint]]:
+        """Every live cohort of each probed learner, measured against the units older than it."""
+        points: dict[int, list[CohortPoint]] = {member: [] for member in probe.members}
+        for layer in range(len(self.capacity)):
+            active = diagnostics.active_fraction(probe.activations[layer + 1]).double().cpu().numpy()
+            gradient = probe.deltas[layer].abs().mean(-2).double().cpu().numpy()
+            for row, member in enumerate(probe.members):
+                units = self.state.units[member][layer]
+                if units.cohort.any() and not self.state.frozen[member]:
+                    seen = (values[row, : len(units)] for values in (active, gradient))
+                    points[member] += cohort_points(layer, units, int(self.state.updates[member]), *seen)
+        return points
+
     def edit(self, edits: Mapping[int, Edit], probe: Probe | None = None) -> dict[int, int]:
         """Carry out one edit per named member: all of them or, if any can't be done, none.
 
@@ -345,12 +362,15 @@ class Population:
             features = features.clone()
             features[torch.from_numpy(state.frozen[members])] = 0
         masks = [torch.from_numpy(mask).to(features.device) for mask in (live, newborn, incumbent)]
-        active = diagnostics.active_fraction(features)
+        active, singular = diagnostics.active_fraction(features), diagnostics.singular_values(features)
         measured = {
             "log_activation_parity": diagnostics.log_parity(active, *masks[1:]),
             "log_gradient_parity": diagnostics.log_parity(probe.deltas[layer].abs().mean(-2), *masks[1:]),
             "dormant": diagnostics.dormant_fraction(features, masks[0]),
-            "effective_rank": diagnostics.effective_rank(features),
+            "dead": diagnostics.dead_fraction(features, masks[0]),
+            "effective_rank": diagnostics.effective_rank(singular),
+            "stable_rank": diagnostics.stable_rank(singular),
+            "srank": diagnostics.srank(singular),
             "weight_norm": probe.weight_norms[layer],
             "gradient_norm": probe.weight_gradients[layer],
         }

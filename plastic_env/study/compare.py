@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from plastic_env.errors import AgentError
+from plastic_env.files import write_atomically
 from plastic_env.study import report
-from plastic_env.study.results import write_atomically
 from plastic_env.study.runner import run_study
 from plastic_env.study.sweep import Study
 

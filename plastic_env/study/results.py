@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +15,22 @@ import pyarrow.parquet as pq
 import torch
 
 from plastic_env.env.lifetime import Outcome
-from plastic_env.errors import ResultsError
+from plastic_env.errors import FileError
+from plastic_env.files import write_atomically
+from plastic_env.learner.cohorts import CohortHistory, CohortPoint
 from plastic_env.learner.edits import KINDS
 from plastic_env.study.sweep import Run
 
 KEY = b"plastic_env"  # of the settings in a file's metadata
-UNFINISHED = ".unfinished"  # ending of hidden files that are being written
 
 _PER_LAYER = (
     "log_activation_parity",
     "log_gradient_parity",
     "dormant",
+    "dead",
     "effective_rank",
+    "stable_rank",
+    "srank",
     "weight_norm",
     "gradient_norm",
     "age",
@@ -49,6 +51,12 @@ class Result:
         for start, batches in zip(self.rows["start"], self.rows["accuracy"], strict=True):
             accuracy[start : start + len(batches)] = batches
         return accuracy
+
+    def cohorts(self) -> CohortHistory:
+        """All cohorts of the run, through their lives."""
+        names = [f.name for f in fields(CohortPoint)]
+        steps = zip(*(self.rows[f"cohort_{name}"] for name in names), strict=True)
+        return CohortHistory([CohortPoint(*values) for step in steps for values in zip(*step, strict=True)])
 
     def last(self, name: str) -> np.ndarray:
         """A column's value after the last step."""
@@ -84,7 +92,7 @@ def read_run(folder: Path, run: Run) -> Result | None:
     """The stored result of `run`, or None if there is none.
 
     Raises:
-        ResultsError: there is a file, but it can't be read or holds another run.
+        FileError: there is a file, but it can't be read or holds another run.
     """
     path = folder / f"{run.id}.parquet"
     if not path.exists():
@@ -93,41 +101,10 @@ def read_run(folder: Path, run: Run) -> Result | None:
         table = pq.read_table(path)
         settings = json.loads(table.schema.metadata[KEY])
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise ResultsError(f"{path} can't be read ({error}); remove it, or run with --overwrite.") from error
+        raise FileError(f"{path} can't be read ({error}); remove it, or run with --overwrite.") from error
     if any(settings.get(key) != value for key, value in run.settings.items()):
-        raise ResultsError(f"{path} holds another run than its name says; remove it, or run with --overwrite.")
+        raise FileError(f"{path} holds another run than its name says; remove it, or run with --overwrite.")
     return Result(settings, table.to_pydict())
-
-
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` make a hidden file beside `path`, then move it there in one step.
-
-    Whatever happens, `path` holds its former content or all of the new one.
-
-    Raises:
-        ResultsError: the disk is full, or the folder can't be written to.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=UNFINISHED)
-        os.close(handle)
-        unfinished = Path(name)
-        try:
-            write(unfinished)
-            with unfinished.open("rb") as file:
-                os.fsync(file.fileno())
-            unfinished.chmod(0o644)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        raise ResultsError(f"{path} can't be written ({error}); free some space, or choose another --out.") from error
-
-
-def clear_unfinished(folder: Path) -> None:
-    """Remove what killed processes left unfinished."""
-    for leftover in folder.glob(f".*{UNFINISHED}"):
-        leftover.unlink(missing_ok=True)
 
 
 def _columns(outcomes: Sequence[Outcome], rewards: Sequence[float]) -> dict[str, list[Any]]:
@@ -155,4 +132,6 @@ def _columns(outcomes: Sequence[Outcome], rewards: Sequence[float]) -> dict[str,
         columns[name] = [getattr(o.end, name).tolist() for o in outcomes]
     for name in ("comparable", "log_activation_parity", "log_gradient_parity"):
         columns[f"birth_{name}"] = [None if o.birth is None else getattr(o.birth, name).tolist() for o in outcomes]
+    for f in fields(CohortPoint):
+        columns[f"cohort_{f.name}"] = [[getattr(point, f.name) for point in o.cohorts] for o in outcomes]
     return columns

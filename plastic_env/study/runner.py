@@ -23,8 +23,9 @@ from plastic_env.agents.base import Agent
 from plastic_env.env.encoding import Codec
 from plastic_env.env.lifetime import Lifetime, Outcome, Plan
 from plastic_env.env.rewards import online_accuracy
-from plastic_env.errors import AgentError, ResultsError
-from plastic_env.study.results import Result, clear_unfinished, read_run, write_run
+from plastic_env.errors import AgentError, FileError
+from plastic_env.files import clear_unfinished
+from plastic_env.study.results import Result, read_run, write_run
 from plastic_env.study.sweep import Run, Study
 
 Answer = TypeVar("Answer")
@@ -143,7 +144,7 @@ def _run_in_processes(
                 except AgentError as error:
                     failures[groups[futures[future]][0].method_name] = str(error)
                 except BrokenProcessPool as error:
-                    raise ResultsError(
+                    raise FileError(
                         "A worker process died, perhaps for want of memory. Finished runs are kept: run the same "
                         "command again to go on, with fewer --threads if memory is short."
                     ) from error

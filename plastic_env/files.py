@@ -1,0 +1,43 @@
+"""Writing files so that nothing is ever half written."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from plastic_env.errors import FileError
+
+UNFINISHED = ".unfinished"  # ending of hidden files that are being written
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make a hidden file beside `path`, then move it there in one step.
+
+    Whatever happens, `path` holds its former content or all of the new one.
+
+    Raises:
+        FileError: the disk is full, or the folder can't be written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=UNFINISHED)
+        os.close(handle)
+        unfinished = Path(name)
+        try:
+            write(unfinished)
+            with unfinished.open("rb") as file:
+                os.fsync(file.fileno())
+            unfinished.chmod(0o644)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        raise FileError(f"{path} can't be written ({error}); free some space, or choose another place.") from error
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove what killed processes left unfinished."""
+    for leftover in folder.glob(f".*{UNFINISHED}"):
+        leftover.unlink(missing_ok=True)

@@ -1,0 +1,122 @@
+"""Snapshots: everything that decides the future of learners, in one file of plain tensors and numbers.
+
+A file is a header, a digest, and what `torch.save` makes of tensors, numbers and strings. It is read with
+`weights_only=True`: no code in a file is ever run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from plastic_env.errors import InvalidSnapshot
+from plastic_env.files import write_atomically
+from plastic_env.learner.network import Layer, Layout
+from plastic_env.learner.population import Population
+from plastic_env.learner.state import UNIT_FIELDS, State, Units
+from plastic_env.learner.trainability import TRAINABILITY, Phase
+
+HEADER = b"plastic_env snapshot 1\n"
+Captured = dict[str, Any]
+_ARRAYS = ("updates", "restarted", "ids", "cohorts", "frozen", "stored")
+_RULES = {type(rule).__name__: type(rule) for rule in TRAINABILITY.values() if rule is not None}
+
+
+def save(path: Path, captured: Captured) -> None:
+    """Write what was captured to one file, whole or not at all.
+
+    Raises:
+        FileError: the file can't be written.
+    """
+    buffer = io.BytesIO()
+    torch.save(captured, buffer)
+    content = buffer.getvalue()
+    whole = HEADER + hashlib.sha256(content).digest() + content
+    write_atomically(path, lambda unfinished: unfinished.write_bytes(whole))
+
+
+def load(path: Path) -> Captured:
+    """Read a file that `save` has written.
+
+    Raises:
+        InvalidSnapshot: there is no such file, it is no snapshot of this version, or it is damaged.
+    """
+    try:
+        whole = path.read_bytes()
+    except OSError as error:
+        raise InvalidSnapshot(f"{path} can't be read: {error}.") from error
+    if not whole.startswith(HEADER):
+        raise InvalidSnapshot(f"{path} is no snapshot of plastic_env, or one of another version.")
+    digest, content = whole[len(HEADER) :][:32], whole[len(HEADER) + 32 :]
+    if hashlib.sha256(content).digest() != digest:
+        raise InvalidSnapshot(f"{path} is damaged: its content doesn't match its digest. Use another copy.")
+    captured: Captured = torch.load(io.BytesIO(content), weights_only=True)
+    return captured
+
+
+def capture(population: Population, members: Sequence[int] | None = None) -> Captured:
+    """A copy of the state and generators of `members` (default: all), who may be named more than once."""
+    state, rows = population.state, list(range(len(population)) if members is None else members)
+    layers = {"initial": state.initial, "checkpoint": state.checkpoint or []}
+    return {
+        "settings": repr(population.settings),
+        "widths": list(state.layout.widths),
+        "weights": state.weights[rows],
+        "moments": [flat[rows] for flat in state.moments],
+        **{name: [[t[rows] for t in layer] for layer in found] for name, found in layers.items()},
+        **{name: torch.from_numpy(getattr(state, name)[rows]) for name in _ARRAYS},
+        "units": [
+            [
+                torch.from_numpy(np.stack([getattr(units, name) for name in UNIT_FIELDS]))
+                for units in state.units[member]
+            ]
+            for member in rows
+        ],
+        "phases": [[_values(phase) for phase in state.phases[member]] for member in rows],
+        "generators": [json.dumps(population.rngs[member].bit_generator.state) for member in rows],
+    }
+
+
+def restore(population: Population, captured: Captured) -> None:
+    """Put a population into a captured state: from here on it does what the captured one would have done.
+
+    Raises:
+        InvalidSnapshot: the captured learners have other settings, or are of another number.
+    """
+    if captured["settings"] != repr(population.settings) or len(captured["units"]) != len(population):
+        raise InvalidSnapshot(
+            f"The snapshot holds {len(captured['units'])} learner(s) with {captured['settings']}; "
+            f"this population has {len(population)} with {population.settings!r}."
+        )
+    like = population.state.weights
+    population.state = State(
+        units=tuple(tuple(Units(*(row.copy() for row in u.numpy())) for u in member) for member in captured["units"]),
+        initial=[Layer(*(t.to(like, copy=True) for t in layer)) for layer in captured["initial"]],
+        layout=Layout(tuple(captured["widths"])),
+        weights=captured["weights"].to(like, copy=True),
+        moments=[flat.to(like, copy=True) for flat in captured["moments"]],
+        phases=tuple(tuple(_phase(values) for values in member) for member in captured["phases"]),
+        checkpoint=[Layer(*(t.to(like, copy=True) for t in layer)) for layer in captured["checkpoint"]] or None,
+        **{name: captured[name].numpy().copy() for name in _ARRAYS},
+    )
+    for rng, text in zip(population.rngs, captured["generators"], strict=True):
+        rng.bit_generator.state = json.loads(text)
+
+
+def _values(phase: Phase) -> list[Any]:
+    name = type(phase.rule).__name__
+    if name not in _RULES:
+        raise InvalidSnapshot(f"The trainability rule {name} is in force, which is not one of {', '.join(_RULES)}.")
+    return [name, vars(phase.rule), phase.cohort, phase.since]
+
+
+def _phase(values: list[Any]) -> Phase:
+    name, settings, cohort, since = values
+    return Phase(_RULES[name](**settings), cohort, since)
