@@ -27,13 +27,13 @@ _SMALL = LearnerSettings(live=0.1)
 METHODS: dict[str, Method] = {
     "dense": Method("all units, no edit", Dense),
     "reset": Method("everything drawn anew at each shift", Reset),
-    "grow": Method("from 10 % of the units to all of them, in 40 small events", lambda: Grow(events=40), _SMALL),
+    "grow": Method("from 10 % of the units to half of them, in 20 events", Grow, _SMALL),
     "grow_integrate": Method(
-        "the same growth in 5 events, with more time to integrate", lambda: Grow(events=5), _SMALL
+        "the same growth in 5 larger events, with more time to integrate", lambda: Grow(events=5), _SMALL
     ),
     "grow_smooth_leaky": Method(
         "grow, with the smooth-leaky activation",
-        lambda: Grow(events=40),
+        Grow,
         LearnerSettings(live=0.1, activation="smooth_leaky"),
     ),
     "prune": Method("magnitude pruning to half of the units, rewinding the rest", Prune),

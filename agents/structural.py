@@ -1,7 +1,7 @@
 """Structural edits at shifts: the paper's methods and the controls it lacks.
 
 All act when a new task starts and otherwise train on, so they need boundaries="decision". Those that change
-width do it in equal events over the first part of the stream and end at the same width.
+width do it in equal events over the first part of the stream and, by default, end at the same width.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from plastic_env.env.encoding import Action, EpisodeSpec, Observation, global_field
+
+TARGET = 0.5  # of the slots live in the end: the same for growing and pruning, as in arXiv 2605.15435
 
 
 @dataclass
@@ -96,7 +98,7 @@ class Grow(Staged):
     rule: how they are chosen. insertion: how they enter. Nothing is rewound, and newborns replace nobody.
     """
 
-    target: float = 1.0
+    target: float = TARGET
     rule: str = "activation"
     insertion: str = "dormant"
 
@@ -116,7 +118,7 @@ class Prune(Staged):
     return to their initial weights, as in the paper.
     """
 
-    target: float = 0.5
+    target: float = TARGET
     rewind: bool = True
 
     def stage(self, due: int, info: dict[str, Any]) -> dict[str, Any]:

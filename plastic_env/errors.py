@@ -12,7 +12,7 @@ Value = TypeVar("Value")
 
 
 class PlasticEnvError(ValueError):
-    """Base of every refusal of plastic_env. Whatever raised it has changed nothing."""
+    """Base of every refusal of plastic_env. An edit, plan, action or setting that is refused has changed nothing."""
 
 
 class UnknownName(PlasticEnvError):

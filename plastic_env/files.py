@@ -37,6 +37,18 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         raise FileError(f"{path} can't be written ({error}); free some space, or choose another place.") from error
 
 
+def make_folder(folder: Path) -> None:
+    """Create a folder, with those above it.
+
+    Raises:
+        FileError: it can't be, or there is a file of that name.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"The folder {folder} can't be written to ({error}); choose another place.") from error
+
+
 def clear_unfinished(folder: Path) -> None:
     """Remove what killed processes left unfinished."""
     for leftover in folder.glob(f".*{UNFINISHED}"):

@@ -158,6 +158,33 @@ def test_an_agent_that_fails_is_named_and_the_others_go_on(tmp_path, capsys):
     assert "Every method failed" in err
 
 
+def test_more_seeds_leave_finished_runs_alone(tmp_path, capsys):
+    arguments = ("--methods", "dense", "--out", tmp_path)
+    run(capsys, *arguments, "--seeds", "2")
+    stamps = {file: file.stat().st_mtime_ns for file in tmp_path.glob("*.parquet")}
+    run(capsys, *arguments, "--seeds", "4")
+    assert len(list(tmp_path.glob("*.parquet"))) == 4
+    assert {file: file.stat().st_mtime_ns for file in stamps} == stamps
+
+
+def test_agents_of_one_name_are_refused(tmp_path, capsys):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.py").write_text(AGENT)
+    wanted = [f"{tmp_path}/{folder}/mine.py:Mine" for folder in ("a", "b")]
+    code, _, err = run(capsys, "--methods", *wanted, "--out", tmp_path / "out")
+    assert code == 2
+    assert "are both called Mine" in err
+
+
+def test_an_agent_may_import_from_beside_it(tmp_path, capsys):
+    (tmp_path / "beside.py").write_text("COUNT = 2")
+    (tmp_path / "mine.py").write_text(AGENT.replace("count: int = 3", "count: int = __import__('beside').COUNT"))
+    code, out, _ = run(capsys, "--methods", f"{tmp_path}/mine.py:Mine", "--out", tmp_path / "out", "--json")
+    assert code == 0
+    assert json.loads(out)["methods"]["Mine"]["final_width"] == 32 + 5 * 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -168,6 +195,8 @@ def test_an_agent_that_fails_is_named_and_the_others_go_on(tmp_path, capsys):
         (["--tasks", "0"], "tasks is 0; give a whole number of at least 1"),
         (["--methods", "nowhere.py:Agent"], "There is no file 'nowhere.py'"),
         (["--out", "/proc/nowhere"], "can't be written"),
+        (["--out", "/proc/version"], "can't be written"),
+        (["--methods", ","], "at least one method"),
     ],
 )
 def test_mistakes_are_explained_without_a_traceback(tmp_path, capsys, monkeypatch, arguments, message):

@@ -124,6 +124,45 @@ def test_recycling_replaces_the_least_useful_in_place():
     assert (after.cohort[weakest] == 1).all()
 
 
+def test_recycling_after_pruning_scores_those_that_stay():
+    population = trained(n=1)
+    probe = helpers.probe(population)
+    worth = torch.tensor([5.0, 1, 9, 2, 8, 3, 7, 4, 6, 10, 12, 11], dtype=torch.float64)[None]
+    rules = {"prune_rule": lambda view: -worth, "recycle_rule": lambda view: worth}
+    population.edit({0: Edit(prune=(2, 0), recycle=(3, 0), insertion="fresh", **rules)}, probe)
+    units = population.state.units[0][0]
+    assert units.slot.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]  # slots 10 and 11 were pruned
+    assert np.flatnonzero(units.cohort).tolist() == [1, 3, 5]  # worth 1, 2 and 3
+
+
+@pytest.mark.parametrize("insertion", ["fresh", "zero_out"])
+def test_dormant_units_above_keep_what_they_wait_with(insertion):
+    population = trained(n=1, live=0.5)
+    before = population.state.initial[1].weight[0].clone()
+    population.edit({0: Edit(recycle=(4, 0), insertion=insertion)}, helpers.probe(population))
+    after = population.state.initial[1].weight[0]
+    assert torch.equal(after[5:], before[5:])
+    if insertion == "zero_out":
+        newborn = np.flatnonzero(population.state.units[0][0].cohort)
+        assert helpers.live_parameters(population, 0)[2][:, newborn].abs().max() == 0
+        assert torch.equal(after, before)  # rewinding does not return to zeros
+
+
+def test_a_resets_units_are_founders():
+    population = trained(n=1)
+    population.edit({0: Edit(recycle=(2, 2))}, helpers.probe(population))
+    population.edit({0: Edit(reset=True)})
+    found = population.diagnose(helpers.probe(population))
+    assert found.newborn.max() == 0
+    assert not found.comparable.any()
+
+
+def test_counts_may_be_arrays():
+    population = trained(n=1)
+    population.edit({0: Edit(prune=np.array([1, 2]))}, helpers.probe(population))
+    assert population.live(0) == (11, 8)
+
+
 def test_newborns_enter_with_their_initial_weights_and_empty_moments():
     population = trained(n=1, live=0.5, optimizer=Adam(0.01))
     population.edit({0: Edit(grow=(2, 1))}, helpers.probe(population))

@@ -12,7 +12,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from plastic_env import SGD, LearnerSettings
-from plastic_env.env.encoding import global_field
+from plastic_env.env.encoding import global_field, layer_field
 from plastic_env.errors import InvalidAction, InvalidEdit, InvalidSetting, UnknownName
 from plastic_env.scenarios import NAMESPACE, SCENARIOS
 
@@ -187,6 +187,56 @@ def test_rendering(env_id):
     assert image.shape == (400, 640, 3)
     assert image.dtype == np.uint8
     assert image.std() > 10
+
+
+def test_observation_by_hand():
+    cap = 10**8
+    env = gymnasium.make(IDS[0], **SHORT, learner=LearnerSettings(live=0.25), compute_cap=cap).unwrapped
+    env.reset(seed=0)
+    env.step(env.episode.action(budget=5))
+    observation, _, _, _, info = env.step(env.episode.action(grow=(16, 8), budget=10))
+    latest, former = env.outcomes[-1], env.outcomes[-2]
+    expected = {
+        "progress": 15 / 60,
+        "since_edit": 10 / 110,
+        "accuracy": latest.accuracy.mean(),
+        "accuracy_change": latest.accuracy.mean() - former.accuracy.mean(),
+        "loss": latest.loss.mean() / (1 + latest.loss.mean()),
+        "compute_left": 1 - info["macs"] / cap,
+        "at_shift": 0,
+    }
+    for name, value in expected.items():
+        assert global_field(observation, name) == pytest.approx(value, abs=1e-6), name
+    layers = {
+        "live": [32 / 64, 24 / 64],
+        "newborn": [16 / 32, 8 / 24],
+        "age": [(16 * 15 + 16 * 10) / 32, (16 * 15 + 8 * 10) / 24],
+        "comparable": [1, 1],
+        "log_gradient_parity": latest.end.log_gradient_parity / 5,
+        "growable": [32 / 64, 40 / 64],
+        "prunable": [31 / 64, 23 / 64],
+    }
+    layers["age"] = [age / (age + 1000) for age in layers["age"]]
+    for name, value in layers.items():
+        np.testing.assert_allclose(layer_field(observation, name), value, atol=1e-6, err_msg=name)
+    assert (
+        info["macs"]
+        == env.lifetime.ledger.total[0]
+        == env.lifetime.ledger.probes[0] + sum(getattr(env.lifetime.ledger, part)[0] for part in ("training", "edits"))
+    )
+    birth = latest.birth
+    np.testing.assert_array_equal(info["birth_parity"], [birth.log_activation_parity, birth.log_gradient_parity])
+
+
+def test_step_without_an_episode_asks_for_a_reset():
+    env = gymnasium.make(IDS[0], **SHORT).unwrapped
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        env.step(env.episode.action())
+    env.reset(seed=0)
+    for _ in range(3):
+        env.step(env.episode.action())
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        env.step(env.episode.action())
 
 
 def test_at_shift_is_seen_where_it_should_be():

@@ -57,6 +57,34 @@ def test_probe_batch_is_the_latest_that_was_trained_on():
     assert torch.equal(life._probe_y[0], y.flatten()[-40:])
 
 
+def test_first_probe_holds_no_sample_of_a_later_task():
+    scenario = find("PermutedDigits-v0", tasks=10, updates=2)
+    life = begun(scenario=scenario)
+    x, _ = life.streams[0].batches(0, 2)
+    first = {tuple(row) for row in x.flatten(0, 1).tolist()}
+    assert {tuple(row) for row in life._probe_x[0].tolist()} == first
+
+
+def test_results_do_not_depend_on_torchs_threads():
+    before, lives = torch.get_num_threads(), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        life = begun()
+        life.step({0: Plan(Edit(recycle=(3, 3)), budget=20)})
+        assert torch.get_num_threads() == threads
+        lives.append((life.population.state.weights.numpy().tobytes(), repr(life.diagnosis)))
+    torch.set_num_threads(before)
+    assert lives[0] == lives[1]
+
+
+@pytest.mark.parametrize("member", [-1, 2, 0.5])
+def test_learners_that_do_not_exist_are_refused(member):
+    life = begun(n=2)
+    with pytest.raises(InvalidEdit, match="There is no learner"):
+        life.step({0: Plan(), member: Plan()})
+    assert life.position.tolist() == [0, 0]
+
+
 def test_ledger_counts_training_probes_and_scoring_by_hand():
     life = begun(learner=replace(SMALL, live=0.5), probe_samples=32)
     widths = (64, 8, 6, 10)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from plastic_env import SGD, Adam, Edit, LearnerSettings, Population
-from plastic_env.errors import InvalidSetting, UnknownName
+from plastic_env.errors import InvalidEdit, InvalidSetting, UnknownName
 
 
 def test_members_equal_populations_of_one():
@@ -21,6 +21,29 @@ def test_members_equal_populations_of_one():
             helpers.live_parameters(together, member), helpers.live_parameters(alone, 0), strict=True
         ):
             torch.testing.assert_close(mine, other, rtol=0, atol=1e-9)
+
+
+def test_members_may_be_named_in_any_order():
+    straight, turned = helpers.population(3), helpers.population(3)
+    x, y = helpers.batches(10, 3)
+    order = [2, 0, 1]
+    one, other = straight.train(x, y), turned.train(x[:, order], y[:, order], order)
+    np.testing.assert_array_equal(one.loss[:, order], other.loss)
+    assert torch.equal(straight.state.weights, turned.state.weights)
+    x, y = helpers.batches(1, 3, 16)
+    loss = straight.probe(x[0], y[0]).loss
+    assert torch.equal(loss[order], turned.probe(x[0][order], y[0][order], order).loss)
+
+
+def test_a_frozen_learner_and_an_old_probe_are_refused():
+    population = helpers.population(2)
+    old = helpers.probe(population)
+    population.train(*helpers.batches(1, 2))
+    with pytest.raises(InvalidEdit, match="probe again"):
+        population.edit({0: Edit(prune=(1, 0))}, old)
+    population.state.frozen[1] = True
+    with pytest.raises(InvalidEdit, match="has diverged"):
+        population.edit({1: Edit(reset=True)})
 
 
 def test_training_some_members_leaves_the_others_alone():
@@ -101,6 +124,10 @@ def test_stored_width_follows_the_widest_learner():
         ({"live": 0.0}, InvalidSetting, r"fraction in \(0, 1\]"),
         ({"activation": "rely"}, UnknownName, "Did you mean 'relu'"),
         ({"init": "torh"}, UnknownName, "Did you mean 'torch'"),
+        ({"hidden": 64}, InvalidSetting, "give a tuple"),
+        ({"hidden": (True,)}, InvalidSetting, "positive whole"),
+        ({"live": "0.5"}, InvalidSetting, "fraction"),
+        ({"optimizer": "adam"}, InvalidSetting, r"give plastic_env.Adam\(...\)"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong, error, message):

@@ -30,6 +30,8 @@ def actions_of(episode, member, turn):
         prune=rng.integers(0, 4, 2),
         recycle=rng.integers(0, 3, 2),
         grow_rule=["activation", "random"][member % 2],
+        prune_rule=["magnitude", "random", "utility"][(member + turn) % 3],
+        recycle_rule=["random", "utility"][turn // 2 % 2],
         insertion=["dormant", "fresh", "zero_out"][member % 3],
         rewind="initial" if turn == 6 and member == 3 else "none",
         reset=turn == 4 and member == 5,

@@ -122,8 +122,10 @@ class EpisodeSpec:
                 action[name] = RULE_FIELDS[name].index(value)
             elif name in KINDS:
                 action[name] = np.full(len(self.capacity), value) if np.ndim(value) == 0 else np.array(value)
-            else:
+            elif name in SWITCHES and isinstance(value, (bool, np.bool_)):
                 action[name] = int(value)
+            else:
+                action[name] = value
         check_action(action, self.action_space)
         return action
 

@@ -5,7 +5,8 @@ Knows nothing of Gymnasium; the single and the vector environment and the study 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
@@ -49,6 +50,8 @@ class EpisodeSettings:
 
     def __post_init__(self) -> None:
         look_up(BOUNDARIES, self.boundaries, "kind of boundaries")
+        if not isinstance(self.learner, LearnerSettings):
+            raise InvalidSetting(f"learner is {self.learner!r}; give plastic_env.LearnerSettings(...).")
         for name in ("max_budget", "probe_samples", "compute_cap"):
             value = getattr(self, name)
             if not is_whole(value, 1) and not (value is None and name == "compute_cap"):
@@ -125,6 +128,7 @@ class Lifetime:
         settings: how learners live.
         n: number of learners.
         device, dtype: where and in which precision learners are computed.
+        threads: CPU threads of torch to compute with. Results are the same bit for bit only under an equal number.
     """
 
     def __init__(
@@ -135,8 +139,15 @@ class Lifetime:
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        threads: int = 1,
     ) -> None:
-        self.scenario, self.settings = scenario, settings
+        if not hasattr(scenario, "stream"):
+            raise InvalidSetting(
+                f"scenario is {scenario!r}; give one with a method stream(seed): scenarios.find(name)."
+            )
+        if not is_whole(threads, 1):
+            raise InvalidSetting(f"threads is {threads!r}; give a whole number of at least 1.")
+        self.scenario, self.settings, self.threads = scenario, settings, threads
         example = scenario.stream(0)
         self.updates, self.batch_size = example.updates, example.batch_size
         self.population = Population(
@@ -162,14 +173,16 @@ class Lifetime:
 
     def begin(self, rngs: Mapping[int, np.random.Generator]) -> None:
         """Start new episodes for the given members; each generator decides its learner and its stream."""
+        with _torch_threads(self.threads):
+            self._begin(rngs)
+
+    def _begin(self, rngs: Mapping[int, np.random.Generator]) -> None:
         learners = {}
         for member, rng in rngs.items():
             stream_seed, learner_seed = (int(seed) for seed in rng.integers(2**63, size=2))
             self.streams[member] = self.scenario.stream(stream_seed)
             learners[member] = np.random.default_rng(learner_seed)
-            first = -(-self._probe_x.shape[1] // self.batch_size)
-            x, y = self.streams[member].batches(0, first)
-            self._remember(member, x, y)
+            self._remember(member, *self._first_batches(self.streams[member]))
         self.population.begin(learners)
         members = list(rngs)
         for values in (*vars(self.ledger).values(), self.position, self.edited, self.at_shift, self.over):
@@ -181,6 +194,8 @@ class Lifetime:
 
     def check(self, member: int, plan: Plan) -> None:
         """Raise `InvalidEdit` if `plan` can't be carried out now."""
+        if not (is_whole(member) and member < len(self)):
+            raise InvalidEdit(f"There is no learner {member!r}; they are numbered from 0 to {len(self) - 1}.")
         if self.over[member]:
             raise InvalidEdit(f"The episode of learner {member} is over (or never began); begin it again first.")
         budget, most = plan.budget, self.settings.max_budget
@@ -198,6 +213,10 @@ class Lifetime:
             self.check(member, plan)
         if not plans:
             return {}
+        with _torch_threads(self.threads):
+            return self._step(plans)
+
+    def _step(self, plans: Mapping[int, Plan]) -> dict[int, Outcome]:
         members, start = list(plans), self.position.copy()
         spent = self.ledger.total
         births = self._edit(plans)
@@ -276,10 +295,12 @@ class Lifetime:
         members = list(edits)
         # the same probe as at the end of the latest step, which has been charged for
         probe = self.population.probe(self._probe_x[members], self._probe_y[members], members)
+        # weights may have blown up in the very last update: such a learner has no future to edit
+        edits = {member: edit for member, edit in edits.items() if not self.population.state.frozen[member]}
         for member, macs in self.population.edit(edits, probe).items():
             self.ledger.edits[member] += macs
             self.edited[member] = self.position[member]
-        born = [member for member in members if edits[member].births]
+        born = [member for member, edit in edits.items() if edit.births]
         if born:
             self._probe(born)
         return {member: _row(self.diagnosis, member) for member in born}
@@ -339,6 +360,13 @@ class Lifetime:
         self._probe_x[member] = torch.cat([self._probe_x[member], x])[-size:]
         self._probe_y[member] = torch.cat([self._probe_y[member], y])[-size:]
 
+    def _first_batches(self, stream: TaskStream) -> tuple[Tensor, Tensor]:
+        """Enough batches from the stream's start to fill a probe; none of a task not yet begun, rather some twice."""
+        wanted = -(-self._probe_x.shape[1] // self.batch_size)
+        x, y = stream.batches(0, min(wanted, stream.next_shift(0)))
+        again = -(-wanted // len(x))
+        return x.repeat(again, 1, 1), y.repeat(again, 1)
+
     def _probe(self, members: Sequence[int]) -> None:
         """Measure `members` on their probe batches, and charge them for it."""
         probe = self.population.probe(self._probe_x[members], self._probe_y[members], members)
@@ -357,6 +385,20 @@ class Lifetime:
 
     def _update_macs(self, member: int) -> int:
         return self.batch_size * training_macs(self.population.widths(member))
+
+
+@contextmanager
+def _torch_threads(threads: int) -> Iterator[None]:
+    """Compute with that many threads: how sums are split up decides how they are rounded."""
+    before = torch.get_num_threads()
+    if before == threads:
+        yield
+        return
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _newborns(edit: Edit, layers: int) -> tuple[int, ...]:

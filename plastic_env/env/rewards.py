@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from plastic_env.env.lifetime import Outcome
+from plastic_env.errors import look_up
 
 Reward = Callable[[Outcome], float]
 
@@ -14,6 +15,13 @@ def online_accuracy(outcome: Outcome) -> float:
     all updates of the stream. The return of an episode is its TAOA (arXiv 2605.15435); updates that a
     diverged learner never reached count 0."""
     return float(outcome.accuracy.sum()) / outcome.stream_updates
+
+
+def find_reward(reward: str | Reward) -> Reward:
+    """The reward called `reward`; a function is returned as it is."""
+    if callable(reward):
+        return reward
+    return look_up(REWARDS, reward, "reward")
 
 
 REWARDS: dict[str, Reward] = {"online_accuracy": online_accuracy}

@@ -13,7 +13,7 @@ import torch
 from plastic_env.env.encoding import Action, Codec, EpisodeSpec, Observation
 from plastic_env.env.lifetime import EpisodeSettings, Lifetime, Outcome, Plan
 from plastic_env.env.rendering import RENDER_MODES, Frame, as_array, as_text
-from plastic_env.env.rewards import REWARDS, Reward
+from plastic_env.env.rewards import Reward, find_reward
 from plastic_env.errors import look_up
 from plastic_env.learner import snapshots
 from plastic_env.streams import Scenario
@@ -38,7 +38,7 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
         reward: a name in `REWARDS`, or a function of an `Outcome`.
         illegal: "clip" cuts counts to what is possible now and reports it in info, "raise" refuses them.
         render_mode: None, "ansi" or "rgb_array".
-        device, dtype: where and in which precision the learner is computed.
+        device, dtype, threads: where, in which precision and with how many CPU threads the learner is computed.
 
     >>> env = gymnasium.make("plastic_env/PermutedDigits-v0")                    # doctest: +SKIP
     >>> observation, info = env.reset(seed=0)                                    # doctest: +SKIP
@@ -61,12 +61,13 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
         render_mode: str | None = None,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        threads: int = 1,
     ) -> None:
         if render_mode is not None:
             look_up(dict.fromkeys(RENDER_MODES), render_mode, "render mode")
         self.render_mode = render_mode
-        self.reward = look_up(REWARDS, reward, "reward") if isinstance(reward, str) else reward
-        self.lifetime = Lifetime(scenario, settings or EpisodeSettings(), device=device, dtype=dtype)
+        self.reward = find_reward(reward)
+        self.lifetime = Lifetime(scenario, settings or EpisodeSettings(), device=device, dtype=dtype, threads=threads)
         self.codec = Codec(self.lifetime, illegal)
         self.action_space = self.codec.action_space
         self.observation_space = self.codec.observation_space  # type: ignore[assignment]
@@ -88,6 +89,8 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Edit, train, measure."""
+        if self.lifetime.over[0]:
+            raise gymnasium.error.ResetNeeded("There is no episode to go on with: call reset() first.")
         requested, possible = self.codec.decode(0, action)
         outcome = self.lifetime.step({0: possible})[0]
         self.outcomes.append(outcome)
@@ -121,7 +124,9 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
         """
         life = self.lifetime
         weights = life.population.state.weights
-        copies = Lifetime(life.scenario, life.settings, len(plans), device=weights.device, dtype=weights.dtype)
+        copies = Lifetime(
+            life.scenario, life.settings, len(plans), device=weights.device, dtype=weights.dtype, threads=life.threads
+        )
         copies.restore(life.capture([0] * len(plans)))
         outcomes = copies.step(dict(enumerate(plans)))
         return [outcomes[at] for at in range(len(plans))]

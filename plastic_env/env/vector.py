@@ -14,8 +14,8 @@ from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
 
 from plastic_env.env.encoding import Action, Codec, EpisodeSpec, Observation
 from plastic_env.env.lifetime import EpisodeSettings, Lifetime
-from plastic_env.env.rewards import REWARDS, Reward
-from plastic_env.errors import InvalidAction, InvalidSetting, look_up
+from plastic_env.env.rewards import Reward, find_reward
+from plastic_env.errors import InvalidAction, InvalidSetting
 from plastic_env.streams import Scenario
 
 
@@ -43,12 +43,15 @@ class PlasticVectorEnv(VectorEnv[Observation, Action, np.ndarray]):
         render_mode: None = None,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        threads: int = 1,
     ) -> None:
         if render_mode is not None:
             raise InvalidSetting(f"render_mode is {render_mode!r}; the vector environment draws nothing: give None.")
         self.num_envs, self.render_mode = num_envs, None
-        self.reward = look_up(REWARDS, reward, "reward") if isinstance(reward, str) else reward
-        self.lifetime = Lifetime(scenario, settings or EpisodeSettings(), num_envs, device=device, dtype=dtype)
+        self.reward = find_reward(reward)
+        self.lifetime = Lifetime(
+            scenario, settings or EpisodeSettings(), num_envs, device=device, dtype=dtype, threads=threads
+        )
         self.codec = Codec(self.lifetime, illegal)
         self.single_action_space = self.codec.action_space
         self.single_observation_space = self.codec.observation_space
@@ -95,8 +98,8 @@ class PlasticVectorEnv(VectorEnv[Observation, Action, np.ndarray]):
 
     def step(self, actions: Action) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Edit, train and measure every learner whose episode goes on; begin the next for the others."""
-        if not self._generators:
-            raise gymnasium.error.ResetNeeded("Call reset() before step().")
+        if (self.lifetime.over & ~self._waiting).any():
+            raise gymnasium.error.ResetNeeded("Some episodes have never begun: call reset() first.")
         requested, plans = {}, {}
         for member, action in enumerate(self._split(actions)):
             if not self._waiting[member]:
@@ -117,7 +120,11 @@ class PlasticVectorEnv(VectorEnv[Observation, Action, np.ndarray]):
         return self._observe(), rewards, terminated, truncated, infos
 
     def _split(self, actions: Action) -> list[Action]:
-        if not isinstance(actions, dict) or any(np.shape(part)[:1] != (self.num_envs,) for part in actions.values()):
+        if (
+            not isinstance(actions, dict)
+            or not actions
+            or any(np.shape(part)[:1] != (self.num_envs,) for part in actions.values())
+        ):
             raise InvalidAction(
                 f"The batched action must be a dict of arrays with first axis {self.num_envs}; "
                 "`batch_actions` makes one from a list of single actions."
@@ -125,11 +132,11 @@ class PlasticVectorEnv(VectorEnv[Observation, Action, np.ndarray]):
         return [dict(zip(actions, parts, strict=True)) for parts in zip(*actions.values(), strict=True)]
 
     def _seeds(self, seed: int | list[int | None] | None) -> list[int | None]:
-        if not isinstance(seed, list):
+        if seed is None or isinstance(seed, int):
             return [None if seed is None else seed + i for i in range(self.num_envs)]
         if len(seed) != self.num_envs:
             raise InvalidSetting(f"{len(seed)} seeds for {self.num_envs} learners; give one each, or one int.")
-        return seed
+        return list(seed)
 
     def _begin(self, members: list[int]) -> None:
         if members:

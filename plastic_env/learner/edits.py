@@ -55,7 +55,8 @@ class Edit:
 
     def counts(self, kind: str, layers: int) -> tuple[int, ...]:
         """Units per layer of one kind of edit, with () written out as zeros."""
-        return getattr(self, kind) or (0,) * layers
+        wanted = getattr(self, kind)
+        return tuple(wanted) if len(wanted) else (0,) * layers
 
     @property
     def births(self) -> bool:

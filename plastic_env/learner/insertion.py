@@ -35,6 +35,7 @@ class Birth:
     below: Layer  # the learner's initial parameters into this layer: [slots, slots below], [1, slots]
     above: Layer  # and out of it: [slots above, slots], [1, slots above]
     slots: np.ndarray  # the places they take
+    live_above: np.ndarray  # the live units' places above; dormant ones keep what they wait with
     init: Init
     rng: np.random.Generator
 
@@ -61,7 +62,7 @@ class Settling:
 class Insertion(Protocol):
     """How newborns enter."""
 
-    settles: bool  # whether `settle` does anything
+    settles: bool  # whether `settle` does anything: it can't be joined with rewinding or resetting
 
     def check(self, activation: Activation, newborns: int, incumbents: int, below: int, above: int) -> None:
         """Raise `InvalidEdit` if the rule makes no sense here.
@@ -108,17 +109,22 @@ class Fresh(_Insertion):
         _draw_incoming(birth)
         above, fan_in = birth.above.weight.shape
         values = draw(birth.rng, birth.init.weight(fan_in), (above, len(birth.slots)))
-        birth.above.weight[:, birth.slots] = values.to(birth.above.weight)
+        birth.above.weight[np.ix_(birth.live_above, birth.slots)] = values[birth.live_above].to(birth.above.weight)
 
 
 @dataclass(frozen=True)
 class ZeroOut(_Insertion):
     """New incoming weights, outgoing weights of 0, as continual backprop does (Dohare et al. 2024)."""
 
+    settles = True
+
     def prepare(self, birth: Birth) -> None:
-        """Draw the incoming ones, clear the outgoing ones."""
+        """Draw the incoming ones."""
         _draw_incoming(birth)
-        birth.above.weight[:, birth.slots] = 0
+
+    def settle(self, layer: Settling) -> None:
+        """Clear the outgoing ones."""
+        layer.outgoing[:, layer.newborn] = 0
 
 
 @dataclass(frozen=True)

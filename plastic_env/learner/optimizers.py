@@ -206,5 +206,5 @@ def _speeds(layout: Layout, timing: Timing, like: Tensor) -> Factors | None:
 
 
 def _require_positive_lr(lr: float) -> None:
-    if not (np.isfinite(lr) and lr > 0):
-        raise InvalidSetting(f"The learning rate is {lr}; it must be positive and finite.")
+    if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not (np.isfinite(lr) and lr > 0):
+        raise InvalidSetting(f"The learning rate is {lr!r}; it must be positive and finite.")

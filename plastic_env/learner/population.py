@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from plastic_env.errors import InvalidEdit, InvalidSetting, look_up
+from plastic_env.errors import InvalidEdit, InvalidSetting, is_whole, look_up
 from plastic_env.learner import diagnostics
 from plastic_env.learner.activations import ACTIVATIONS
 from plastic_env.learner.cohorts import CohortPoint, cohort_points
@@ -53,10 +53,19 @@ class LearnerSettings:
     def __post_init__(self) -> None:
         look_up(ACTIVATIONS, self.activation, "activation")
         look_up(INITS, self.init, "initialisation")
-        if not self.hidden or any(not isinstance(slots, int) or slots < 1 for slots in self.hidden):
+        if (
+            not isinstance(self.hidden, (tuple, list))
+            or not self.hidden
+            or not all(is_whole(n, 1) for n in self.hidden)
+        ):
             raise InvalidSetting(f"hidden is {self.hidden!r}; give a tuple of at least one positive whole number.")
-        if not 0 < self.live <= 1:
+        object.__setattr__(self, "hidden", tuple(int(slots) for slots in self.hidden))
+        if isinstance(self.live, bool) or not isinstance(self.live, (int, float)) or not 0 < self.live <= 1:
             raise InvalidSetting(f"live is {self.live!r}; give a fraction in (0, 1].")
+        if not hasattr(self.optimizer, "schedule"):
+            raise InvalidSetting(
+                f"optimizer is {self.optimizer!r}; give plastic_env.Adam(...) or plastic_env.SGD(...)."
+            )
 
     @property
     def live_units(self) -> tuple[int, ...]:
@@ -79,6 +88,8 @@ class Probe:
     """A forward and backward pass of m learners over a probe batch that is not trained on."""
 
     members: list[int]
+    state: State  # that was probed
+    updates: np.ndarray  # [m] of each learner when it was
     loss: Tensor  # [m]
     activations: list[Tensor]  # inputs, then per hidden layer [m, samples, units]
     deltas: list[Tensor]  # dL/dz per hidden layer, then dL/dlogits: [m, samples, units]
@@ -206,7 +217,8 @@ class Population:
 
         A learner whose loss or weights are no longer finite afterwards is frozen: from that batch on
         its accuracy counts 0, and it is never changed again. It goes on taking part in the arithmetic
-        where `members` names it, so that the others' results don't depend on its fate.
+        where `members` names it, so that the others' results don't depend on its fate: they stay the same
+        bit for bit while the population's stored widths (those of its widest learner) do, else to rounding.
         """
         members = list(range(len(self))) if members is None else list(members)
         k, m, batch = y.shape
@@ -256,6 +268,8 @@ class Population:
         sizes = [self._live_weights(layer, members).to(weights) for layer in hidden]
         return Probe(
             members,
+            self.state,
+            self.state.updates[members],
             loss,
             trace.inputs,
             [*(deltas[layer] for layer in hidden), head],
@@ -296,7 +310,13 @@ class Population:
             InvalidEdit, UnknownName: and the population is as before, generators included.
         """
         for member, edit in edits.items():
+            if self.state.frozen[member]:
+                raise InvalidEdit(f"Learner {member} has diverged and is frozen; begin it again before editing it.")
             check_edit(edit, self.state, member, self.activation)
+        if probe is not None and not self._fits(probe):
+            raise InvalidEdit(
+                "The probe is of another moment: learners have been trained or edited since; probe again."
+            )
         before = {member: self.rngs[member].bit_generator.state for member in edits}
         try:
             worths, macs = self._worths(edits, probe)
@@ -310,13 +330,16 @@ class Population:
             raise
         return macs
 
+    def _fits(self, probe: Probe) -> bool:
+        return probe.state is self.state and np.array_equal(probe.updates, self.state.updates[probe.members])
+
     def _rows(self, members: list[int]) -> tuple[Tensor, list[Tensor], Callable[[], None]]:
         """Weights and moments of `members`, and a function that stores what became of them.
 
         The population's own memory if that is all of it, else copies. Frozen learners are never stored.
         """
         state = self.state
-        if len(members) == len(self) and not state.frozen.any():
+        if members == list(range(len(self))) and not state.frozen.any():
             return state.weights, state.moments, lambda: None
         index = torch.tensor(members, device=state.weights.device)
         rows = [flat[index] for flat in (state.weights, *state.moments)]

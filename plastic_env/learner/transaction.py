@@ -54,10 +54,12 @@ def apply_edits(
             draw_initial(initial, member, rngs[member], init)
         editor = _Editor(state, member, edit, ids[member])
         changes[member] = [editor.change(layer, worths) for layer in range(len(state.capacity))]
+        places = [*(change.units.slot for change in changes[member]), np.arange(state.layout.widths[-1])]
         for layer, change in enumerate(changes[member]):
             if change.born.size:
                 below, above = (Layer(*(t[member] for t in initial[at])) for at in (layer, layer + 1))
-                find_insertion(edit).prepare(Birth(below, above, change.born, INITS[init], rngs[member]))
+                birth = Birth(below, above, change.born, places[layer + 1], INITS[init], rngs[member])
+                find_insertion(edit).prepare(birth)
         units[member] = tuple(change.units for change in changes[member])
         sources[member] = Sources(tuple(change.source for change in changes[member]), head=not edit.restarts)
         if edit.restarts or edit.optimizer_state == "reset":
@@ -65,7 +67,7 @@ def apply_edits(
         phases[member] = _phases(state, member, edit)
         stored[member] |= edit.store
         ids[member] = editor.next_id
-        cohorts[member] += edit.births or edit.reset
+        cohorts[member] += edit.births
     redrawn = replace(
         state,
         initial=initial,
@@ -147,7 +149,8 @@ class _Editor:
         """Rewinding keeps the units, but not what they have learnt; resetting keeps only their places."""
         units, now = change.units, np.full(len(change.units), self.state.updates[self.member])
         if self.edit.reset:
-            units = replace(self._newborn(units.slot), clock=now)
+            founders = np.zeros(len(units), dtype=np.int64)  # nobody is older than they are
+            units = replace(self._newborn(units.slot), cohort=founders, clock=now)
         elif self.edit.restarts or self.edit.optimizer_state == "reset":
             units = replace(units, clock=now)
         source = np.full_like(change.source, -1) if self.edit.restarts else change.source

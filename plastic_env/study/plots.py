@@ -52,7 +52,7 @@ def plasticity_figure(title: str, methods: Mapping[str, Curves]) -> Figure:
     parity.axhline(1, color="0.4", linewidth=0.8)
     parity.set(
         yscale="log",
-        ylabel="newborn gradient\nparity (1: equal)",
+        ylabel="newborn gradient parity\n(newest cohort; 1: equal)",
         xlabel="update (tick marks at the top of each panel: shifts)",
     )
     parity.set_yticks([1 / 64, 1 / 16, 1 / 4, 1, 4], ["1/64", "1/16", "1/4", "1", "4"])

@@ -20,7 +20,8 @@ class Summary:
 
     taoa, first_fifth, last_fifth: mean online accuracy over the stream and its first and last fifth of updates.
     final_width: live units per hidden layer at the end, averaged over layers and seeds.
-    dormant: fraction of live units that are dormant by ReDo's score at the end, averaged over seeds.
+    dormant: fraction of live units that are dormant by ReDo's score at the end, averaged over the seeds that did
+        not diverge; NaN if all did.
     macs: multiply-accumulates of one learner's life, averaged over seeds. diverged: how many learners did.
     """
 
@@ -39,12 +40,14 @@ def summarise(results: Sequence[Result]) -> Summary:
     first, last = fifths(accuracy)
     live = np.stack([result.last("live") for result in results])  # [seeds, layers]
     dormant = np.stack([result.last("dormant") for result in results])
+    sound = np.array([not result.last("diverged") for result in results])  # nothing is measured of the others
+    shares = ((dormant * live).sum(1) / live.sum(1))[sound]
     return Summary(
         taoa=mean_interval(accuracy.mean(1)),
         first_fifth=mean_interval(first),
         last_fifth=mean_interval(last),
         final_width=float(live.mean()),
-        dormant=float(((dormant * live).sum(1) / live.sum(1)).mean()),
+        dormant=float(shares.mean()) if shares.size else float("nan"),
         macs=float(np.mean([sum(result.rows["macs"]) for result in results])),
         diverged=sum(bool(result.last("diverged")) for result in results),
     )
@@ -126,7 +129,10 @@ def _edits(result: Result) -> np.ndarray:
 def _method_json(summary: Summary) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in vars(summary).items():
-        values[name] = [None if math.isnan(end) else end for end in value] if isinstance(value, Interval) else value
+        ends = [
+            None if math.isnan(number) else number for number in (value if isinstance(value, Interval) else [value])
+        ]
+        values[name] = ends if isinstance(value, Interval) else ends[0]
     return values
 
 

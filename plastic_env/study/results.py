@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from plastic_env.env.lifetime import Outcome
+from plastic_env.env.lifetime import Outcome, Plan
 from plastic_env.errors import FileError
 from plastic_env.files import write_atomically
 from plastic_env.learner.cohorts import CohortHistory, CohortPoint
@@ -63,14 +63,16 @@ class Result:
         return np.asarray(self.rows[name][-1])
 
 
-def write_run(
-    folder: Path,
-    run: Run,
-    outcomes: Sequence[Outcome],
-    rewards: Sequence[float],
-    stacked: Sequence[int],
-    shifts: Sequence[int],
-) -> None:
+@dataclass(frozen=True)
+class Decision:
+    """One step of a run: what the agent asked for, what came of it, and what that was worth."""
+
+    requested: Plan
+    outcome: Outcome
+    reward: float
+
+
+def write_run(folder: Path, run: Run, life: Sequence[Decision], stacked: Sequence[int], shifts: Sequence[int]) -> None:
     """Store a finished run as `folder/<id>.parquet`.
 
     stacked: seeds of the runs in its population (results agree with other stackings but for rounding).
@@ -78,14 +80,14 @@ def write_run(
     settings = {
         **run.settings,
         "id": run.id,
-        "updates": outcomes[0].stream_updates,
+        "updates": life[0].outcome.stream_updates,
         "shifts": list(shifts),
         "stacked_seeds": list(stacked),
         "environment": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
     }
-    table = pa.table(_columns(outcomes, rewards))
+    table = pa.table(_columns(life))
     table = table.replace_schema_metadata({KEY: json.dumps(settings, sort_keys=True).encode()})
-    write_atomically(folder / f"{run.id}.parquet", lambda path: pq.write_table(table, path))
+    write_atomically(run.path(folder), lambda path: pq.write_table(table, path))
 
 
 def read_run(folder: Path, run: Run) -> Result | None:
@@ -94,7 +96,7 @@ def read_run(folder: Path, run: Run) -> Result | None:
     Raises:
         FileError: there is a file, but it can't be read or holds another run.
     """
-    path = folder / f"{run.id}.parquet"
+    path = run.path(folder)
     if not path.exists():
         return None
     try:
@@ -102,18 +104,24 @@ def read_run(folder: Path, run: Run) -> Result | None:
         settings = json.loads(table.schema.metadata[KEY])
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise FileError(f"{path} can't be read ({error}); remove it, or run with --overwrite.") from error
-    if any(settings.get(key) != value for key, value in run.settings.items()):
+    if _canonical({key: settings.get(key) for key in run.settings}) != _canonical(run.settings):
         raise FileError(f"{path} holds another run than its name says; remove it, or run with --overwrite.")
     return Result(settings, table.to_pydict())
 
 
-def _columns(outcomes: Sequence[Outcome], rewards: Sequence[float]) -> dict[str, list[Any]]:
+def _canonical(settings: Mapping[str, Any]) -> str:
+    return json.dumps(settings, sort_keys=True)
+
+
+def _columns(life: Sequence[Decision]) -> dict[str, list[Any]]:
+    outcomes, asked = [decision.outcome for decision in life], [decision.requested for decision in life]
     columns: dict[str, list[Any]] = {
         "start": [o.start for o in outcomes],
         "stop": [o.stop for o in outcomes],
         "accuracy": [o.accuracy.tolist() for o in outcomes],
         "loss": [o.loss.tolist() for o in outcomes],
-        "reward": list(rewards),
+        "reward": [decision.reward for decision in life],
+        "budget": [plan.budget for plan in asked],
         "live": [list(o.live) for o in outcomes],
         "newborns": [list(o.newborns) for o in outcomes],
         "comparable": [o.end.comparable.tolist() for o in outcomes],
@@ -125,6 +133,9 @@ def _columns(outcomes: Sequence[Outcome], rewards: Sequence[float]) -> dict[str,
     }
     for kind in KINDS:
         columns[kind] = [list(o.plan.edit.counts(kind, len(o.live))) for o in outcomes]
+        columns[f"asked_{kind}"] = [
+            list(plan.edit.counts(kind, len(o.live))) for plan, o in zip(asked, outcomes, strict=True)
+        ]
         columns[f"{kind}_rule"] = [getattr(o.plan.edit, f"{kind}_rule") for o in outcomes]
     for name in ("insertion", "optimizer_state", "trainability", "transfer_bias", "rewind", "store", "reset"):
         columns[name] = [getattr(o.plan.edit, name) for o in outcomes]

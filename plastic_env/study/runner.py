@@ -16,16 +16,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from plastic_env.agents.base import Agent
 from plastic_env.env.encoding import Codec
-from plastic_env.env.lifetime import Lifetime, Outcome, Plan
+from plastic_env.env.lifetime import Lifetime, Plan
 from plastic_env.env.rewards import online_accuracy
 from plastic_env.errors import AgentError, FileError
-from plastic_env.files import clear_unfinished
-from plastic_env.study.results import Result, read_run, write_run
+from plastic_env.files import clear_unfinished, make_folder
+from plastic_env.study.results import Decision, Result, read_run, write_run
 from plastic_env.study.sweep import Run, Study
 
 Answer = TypeVar("Answer")
@@ -55,24 +54,31 @@ def run_study(
         KeyboardInterrupt: after the workers have been stopped; finished runs stay.
     """
     groups = study.groups()
+    make_folder(folder)
     clear_unfinished(folder)
     pending = [at for at, runs in enumerate(groups) if overwrite or any(read_run(folder, run) is None for run in runs)]
     total = sum(len(groups[at]) * groups[at][0].scenario.stream(0).updates for at in pending)
     with tqdm(total=total, unit=" updates", unit_scale=True, disable=not (show_progress and pending)) as bar:
         if threads == 1 or len(pending) <= 1:
-            failures = _run_here(groups, pending, folder, bar.update)
+            failures = _run_here(groups, pending, folder, overwrite, bar.update)
         else:
-            failures = _run_in_processes(study, groups, pending, folder, threads, bar.update)
+            failures = _run_in_processes(study, groups, pending, folder, overwrite, threads, bar.update)
     results: dict[str, list[Result]] = {}
     for runs in groups:
         if runs[0].method_name not in failures:
-            found = (read_run(folder, run) for run in runs)
-            results.setdefault(runs[0].method_name, []).extend(result for result in found if result is not None)
+            for run in runs:
+                result = read_run(folder, run)
+                if result is None:
+                    raise FileError(f"{run.id}.parquet has vanished from {folder}; run again to make it anew.")
+                results.setdefault(run.method_name, []).append(result)
     return Finished(results, failures)
 
 
-def run_group(runs: list[Run], folder: Path, tick: Tick) -> None:
-    """Live the lives of runs that differ in nothing but their seeds, as one population; store each."""
+def run_group(runs: list[Run], folder: Path, overwrite: bool, tick: Tick) -> None:
+    """Live the lives of runs that differ in nothing but their seeds, as one population.
+
+    Each is stored, but for those that are there already, unless `overwrite`.
+    """
     first = runs[0]
     lifetime = Lifetime(first.scenario, first.episode, len(runs))
     codec = Codec(lifetime)
@@ -81,19 +87,19 @@ def run_group(runs: list[Run], folder: Path, tick: Tick) -> None:
         _ask(run, lambda agent=agent, run=run: agent.reset(codec.spec, run.seed))  # type: ignore[misc]
     lifetime.begin({member: np.random.default_rng(run.seed) for member, run in enumerate(runs)})
     infos = [codec.info(member) for member in range(len(runs))]
-    outcomes: list[list[Outcome]] = [[] for _ in runs]
+    lives: list[list[Decision]] = [[] for _ in runs]
     while not lifetime.over.all():
         requested, plans = {}, {}
         for member in np.flatnonzero(~lifetime.over).tolist():
             requested[member], plans[member] = _decide(runs[member], agents[member], codec, member, infos[member])
         for member, outcome in lifetime.step(plans).items():
-            outcomes[member].append(outcome)
+            lives[member].append(Decision(requested[member], outcome, online_accuracy(outcome)))
             infos[member] = codec.info(member, requested[member], outcome)
             tick(outcome.stop - outcome.start)
     seeds = [run.seed for run in runs]
     for member, run in enumerate(runs):
-        rewards = [online_accuracy(outcome) for outcome in outcomes[member]]
-        write_run(folder, run, outcomes[member], rewards, seeds, lifetime.streams[member].shifts)
+        if overwrite or not run.path(folder).exists():
+            write_run(folder, run, lives[member], seeds, lifetime.streams[member].shifts)
 
 
 def _decide(run: Run, agent: Agent, codec: Codec, member: int, info: dict[str, Any]) -> tuple[Plan, Plan]:
@@ -104,35 +110,39 @@ def _ask(run: Run, question: Callable[[], Answer]) -> Answer:
     """Let an agent answer; whatever goes wrong there carries its name."""
     try:
         return question()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise AgentError(f"Agent {run.method_name!r} (seed {run.seed}): {type(error).__name__}: {error}") from error
 
 
-def _run_here(groups: list[list[Run]], pending: list[int], folder: Path, tick: Tick) -> dict[str, str]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # as in the worker processes: results must not depend on where they are computed
+def _run_here(groups: list[list[Run]], pending: list[int], folder: Path, overwrite: bool, tick: Tick) -> dict[str, str]:
     failures = {}
-    try:
-        for at in pending:
-            try:
-                run_group(groups[at], folder, tick)
-            except AgentError as error:
-                failures[groups[at][0].method_name] = str(error)
-    finally:
-        torch.set_num_threads(before)
+    for at in pending:
+        try:
+            run_group(groups[at], folder, overwrite, tick)
+        except AgentError as error:
+            failures[groups[at][0].method_name] = str(error)
     return failures
 
 
 def _run_in_processes(
-    study: Study, groups: list[list[Run]], pending: list[int], folder: Path, threads: int, tick: Tick
+    study: Study,
+    groups: list[list[Run]],
+    pending: list[int],
+    folder: Path,
+    overwrite: bool,
+    threads: int,
+    tick: Tick,
 ) -> dict[str, str]:
     context = multiprocessing.get_context("spawn")
     ticks: SimpleQueue[int] = context.SimpleQueue()
     workers = min(threads, len(pending))
+    others = set(multiprocessing.active_children())  # the caller's own
     pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(ticks,))
     failures = {}
     try:
-        futures: dict[Future[None], int] = {pool.submit(_work, study, at, folder): at for at in pending}
+        futures: dict[Future[None], int] = {
+            pool.submit(_work, study, at, [run.id for run in groups[at]], folder, overwrite): at for at in pending
+        }
         waiting = set(futures)
         while waiting:
             done, waiting = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
@@ -149,7 +159,7 @@ def _run_in_processes(
                         "command again to go on, with fewer --threads if memory is short."
                     ) from error
     except BaseException:
-        for worker in multiprocessing.active_children():
+        for worker in set(multiprocessing.active_children()) - others:
             worker.terminate()
         raise
     finally:
@@ -164,7 +174,6 @@ def _start_worker(ticks: SimpleQueue[int]) -> None:
     global _ticks
     _ticks = ticks
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then stops us
-    torch.set_num_threads(1)
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
@@ -175,6 +184,9 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _work(study: Study, at: int, folder: Path) -> None:
+def _work(study: Study, at: int, ids: list[str], folder: Path, overwrite: bool) -> None:
     assert _ticks is not None
-    run_group(study.groups()[at], folder, _ticks.put)
+    runs = study.groups()[at]
+    if [run.id for run in runs] != ids:
+        raise AgentError(f"{runs[0].method_name!r} was changed while the study ran; run the same command again.")
+    run_group(runs, folder, overwrite, _ticks.put)

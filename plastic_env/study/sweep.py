@@ -12,11 +12,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 import plastic_env
 from plastic_env import agents, scenarios
 from plastic_env.agents import METHODS, Method
 from plastic_env.env.lifetime import EpisodeSettings
-from plastic_env.errors import AgentError, look_up
+from plastic_env.errors import AgentError, InvalidSetting, look_up
 from plastic_env.learner.population import LearnerSettings
 from plastic_env.scenarios import NAMESPACE, find
 from plastic_env.streams import Scenario
@@ -60,6 +62,10 @@ class Run:
         digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
         return f"{self.method_name}-seed{self.seed:03d}-{digest[:8]}"
 
+    def path(self, folder: Path) -> Path:
+        """Where its result is kept."""
+        return folder / f"{self.id}.parquet"
+
 
 @dataclass(frozen=True)
 class Study:
@@ -83,11 +89,19 @@ class Study:
         Raises:
             PlasticEnvError: a name that doesn't exist, or an agent that can't be loaded.
         """
+        if not self.methods or not self.seeds:
+            raise InvalidSetting("A study needs at least one method and one seed.")
         scenario = find(self.scenario, **dict(self.changes))
         name = self.scenario.removeprefix(f"{NAMESPACE}/")
-        groups = []
+        groups: list[list[Run]] = []
+        labels: dict[str, str] = {}
         for wanted in self.methods:
             label, method, source = find_method(wanted)
+            if label in labels:
+                raise AgentError(
+                    f"{labels[label]!r} and {wanted!r} are both called {label}; rename one of the classes."
+                )
+            labels[label] = wanted
             episode = EpisodeSettings(learner=method.learner)
             runs = [Run(name, scenario, label, method, seed, episode, source) for seed in self.seeds]
             groups += [runs[at : at + MOST_STACKED] for at in range(0, len(runs), MOST_STACKED)]
@@ -97,8 +111,9 @@ class Study:
 def find_method(name: str) -> tuple[str, Method, str]:
     """A method by name, or made of the class that "path/to/file.py:ClassName" points at.
 
-    Such a class follows the `Agent` protocol, takes no arguments, and may have an attribute `learner`
-    (`LearnerSettings`).
+    Such a class follows the `Agent` protocol, can be made without arguments, and may have an attribute `learner`
+    (`LearnerSettings`). A run is identified by the file's text and the fields of the agent, if it is a dataclass;
+    of other files that it reads, nothing is known: after a change to these, run with `overwrite`.
 
     Returns:
         Its label, the method, and the text of the file ("" for the project's own).
@@ -117,6 +132,10 @@ def find_method(name: str) -> tuple[str, Method, str]:
             f"{path} has no agent class {class_name!r} with the methods reset and act; "
             f"classes there with act: {', '.join(classes) or 'none'}."
         )
+    try:
+        describe(agent())
+    except Exception as error:
+        raise AgentError(f"{class_name} of {path} can't be made without arguments: {error}") from error
     learner = getattr(agent, "learner", LearnerSettings())
     if not isinstance(learner, LearnerSettings):
         raise AgentError(f"{class_name}.learner is {learner!r}; give plastic_env.LearnerSettings(...).")
@@ -129,9 +148,11 @@ def _load_module(file: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules.setdefault(file.stem, module)  # dataclasses look their module up
+    if str(file.resolve().parent) not in sys.path:
+        sys.path.append(str(file.resolve().parent))  # for what it imports from beside it
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise AgentError(f"{file} can't be imported: {type(error).__name__}: {error}") from error
     return module
 
@@ -152,6 +173,10 @@ def describe(settings: object) -> Any:
         return {"type": type(settings).__name__, **values}
     if isinstance(settings, (list, tuple)):
         return [describe(item) for item in settings]
+    if isinstance(settings, dict):
+        return {str(key): describe(value) for key, value in settings.items()}
+    if isinstance(settings, np.ndarray):
+        return settings.tolist()
     if settings is None or isinstance(settings, (bool, int, float, str)):
         return settings
     return {"type": type(settings).__name__}

@@ -1,0 +1,97 @@
+"""Summaries, tables and curves of results made by hand."""
+
+import numpy as np
+import pytest
+
+from plastic_env.study import report
+from plastic_env.study.plots import plasticity_figure
+from plastic_env.study.results import Result
+
+
+def made(accuracies, live, dormant, macs, parity=None, diverged=False):
+    """Three tasks of five updates; one step per task, of constant accuracy."""
+    steps = len(accuracies)
+    parity = parity or [[0.0, 0.0]] * steps
+    return Result(
+        {"updates": 15, "shifts": [5, 10]},
+        {
+            "start": [0, 5, 10][:steps],
+            "stop": [5, 10, 15][:steps],
+            "accuracy": [[a] * 5 for a in accuracies],
+            "live": live,
+            "dormant": dormant,
+            "macs": macs,
+            "diverged": [False] * (steps - 1) + [diverged],
+            "log_gradient_parity": parity,
+            "comparable": [[any(p), False] for p in parity],
+            "grow": [[0, 0], [3, 0], [0, 0]][:steps],
+            "prune": [[0, 0]] * steps,
+            "recycle": [[0, 0]] * steps,
+            "rewind": ["none", "none", "initial"][:steps],
+            "reset": [False] * steps,
+        },
+    )
+
+
+FIRST = made(
+    [0.3, 0.6, 0.9],
+    [[2, 4], [5, 4], [5, 4]],
+    [[0, 0], [0, 0], [0.2, 0.5]],
+    [10, 20, 30],
+    [[0, 0], [-1.0, 9], [-2.0, 9]],
+)
+SECOND = made([0.1, 0.2, 0.3], [[2, 4], [2, 4], [2, 4]], [[0, 0], [0, 0], [0.5, 0.25]], [10, 10, 10])
+FAILED = made([0.3, 0.0], [[2, 4], [2, 4]], [[0, 0], [1, 1]], [10, 10], diverged=True)
+
+
+def test_summary_by_hand():
+    found = report.summarise([FIRST, SECOND])
+    assert found.taoa.mean == pytest.approx((0.6 + 0.2) / 2)
+    assert found.first_fifth.mean == pytest.approx((0.3 + 0.1) / 2)
+    assert found.last_fifth.mean == pytest.approx((0.9 + 0.3) / 2)
+    assert found.final_width == pytest.approx((4.5 + 3) / 2)
+    assert found.dormant == pytest.approx(((0.2 * 5 + 0.5 * 4) / 9 + (0.5 * 2 + 0.25 * 4) / 6) / 2)
+    assert found.macs == 45
+    assert found.diverged == 0
+
+
+def test_a_diverged_run_counts_nothing_after_its_end_and_has_no_dormant_units():
+    found = report.summarise([SECOND, FAILED])
+    assert found.taoa.mean == pytest.approx((0.2 + 0.1) / 2)
+    assert found.last_fifth.mean == pytest.approx(0.15)
+    assert found.dormant == pytest.approx((0.5 * 2 + 0.25 * 4) / 6)
+    assert found.diverged == 1
+    alone = report.as_json("x", {"dense": report.summarise([FAILED])})["methods"]["dense"]
+    assert alone["dormant"] is None
+    assert alone["taoa"] == [pytest.approx(0.1), None, None]
+
+
+def test_table_by_hand():
+    lines = report.as_table(
+        {"dense": report.summarise([FIRST]), "mine": report.summarise([SECOND, FAILED])}
+    ).splitlines()
+    assert lines[2].split() == ["dense", "0.600", "[one", "seed]", "0.300", "0.900", "4.5", "0.33", "60", "1.00"]
+    assert lines[3].startswith("mine (1 diverged)")
+    assert lines[3].split()[-2:] == ["25", "0.42"]
+
+
+def test_curves_by_hand():
+    found = report.curves([FIRST, SECOND])
+    assert found.task_ends.tolist() == [5, 10, 15]
+    np.testing.assert_allclose(found.accuracy, [[0.3, 0.6, 0.9], [0.1, 0.2, 0.3]])
+    np.testing.assert_allclose(found.width, [[3, 4.5, 4.5], [3, 3, 3]])
+    np.testing.assert_allclose(found.parity, [[np.nan, -1, -2], [np.nan] * 3])
+    assert found.edits.tolist() == [5, 10]
+    assert np.isnan(report.curves([FAILED]).width[0, 2])
+
+
+def test_figure_draws_what_it_was_given():
+    figure = plasticity_figure("made by hand", {"mine": report.curves([FIRST, SECOND])})
+    top, raster, width, parity = figure.axes
+    np.testing.assert_allclose(top.lines[0].get_xdata(), [2.5, 7.5, 12.5])
+    np.testing.assert_allclose(top.lines[0].get_ydata(), [0.2, 0.4, 0.6])
+    assert len(top.collections) == 1  # the band
+    np.testing.assert_allclose(raster.lines[0].get_xdata(), [5, 10])
+    np.testing.assert_allclose(width.lines[0].get_ydata(), [3, 3.75, 3.75])
+    np.testing.assert_allclose(parity.lines[0].get_ydata(), np.exp([-1, -2]))
+    assert [text.get_text() for text in top.texts] == ["mine"]
