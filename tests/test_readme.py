@@ -26,6 +26,11 @@ def test_example_agent_runs(tmp_path, monkeypatch, capsys):
     assert re.search(r"^Patient .* (1\d|2\d)\.\d  ", capsys.readouterr().out, re.MULTILINE)  # it has grown
 
 
+def test_example_of_forks_runs(capsys):
+    exec(compile(BLOCKS[2], "README.md", "exec"), {})
+    assert re.findall(r"newborns (.*)", capsys.readouterr().out) == ["(0, 0)", "(16, 16)", "(16, 16)"]
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_methods_are_listed(name):
     assert f"| `{name}` | {METHODS[name].summary} |" in TEXT
