@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from plastic_env.agents.base import Agent
 from plastic_env.agents.structural import Dense, DenseRewind, Grow, Prune, Recycle, Reset
-from plastic_env.learner.population import LearnerSettings
+from plastic_env.learner.settings import LearnerSettings
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,15 @@ if not (_here / "agents").is_dir():  # a checkout: agents/ and scenarios/ stand 
 import gymnasium  # noqa: E402
 
 from plastic_env.env.encoding import EpisodeSpec  # noqa: E402
-from plastic_env.env.lifetime import EpisodeSettings, Lifetime, Outcome, Plan  # noqa: E402
+from plastic_env.env.episode import EpisodeSettings, Outcome, Plan  # noqa: E402
+from plastic_env.env.lifetime import Lifetime  # noqa: E402
 from plastic_env.env.single import PlasticEnv  # noqa: E402
 from plastic_env.env.vector import PlasticVectorEnv  # noqa: E402
 from plastic_env.errors import PlasticEnvError  # noqa: E402
 from plastic_env.learner.edits import Edit  # noqa: E402
 from plastic_env.learner.optimizers import SGD, Adam  # noqa: E402
-from plastic_env.learner.population import LearnerSettings, Population  # noqa: E402
+from plastic_env.learner.population import Population  # noqa: E402
+from plastic_env.learner.settings import LearnerSettings  # noqa: E402
 from plastic_env.scenarios import NAMESPACE, SCENARIOS  # noqa: E402
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
-from plastic_env.env.lifetime import EpisodeSettings
+from plastic_env.env.episode import EpisodeSettings
 from plastic_env.env.single import PlasticEnv
 from plastic_env.env.vector import PlasticVectorEnv
 from plastic_env.errors import InvalidSetting, is_whole, look_up

@@ -7,6 +7,7 @@ import pytest
 from plastic_env import Edit
 from plastic_env.errors import InvalidSetting
 from plastic_env.learner.cohorts import CohortHistory, CohortPoint, cohort_points
+from plastic_env.learner.probing import diagnose, measure_cohorts
 from plastic_env.learner.state import Units
 from plastic_env.study.results import read_run
 from plastic_env.study.runner import run_study
@@ -37,7 +38,7 @@ def test_newest_cohort_agrees_with_the_diagnosis():
         population.edit({0: Edit(grow=(2, 1), grow_rule="random")}, helpers.probe(population))
         population.train(*helpers.batches(5, 2, seed=turn))
     probe = helpers.probe(population)
-    found, points = population.diagnose(probe), population.cohorts(probe)
+    found, points = diagnose(probe), measure_cohorts(probe)
     assert points[1] == []  # founders only
     assert [(p.layer, p.cohort, p.age) for p in points[0]] == [
         (at, c, 15 - 5 * (c - 1)) for at in (0, 1) for c in (1, 2, 3)

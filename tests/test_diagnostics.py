@@ -8,6 +8,7 @@ import torch
 from plastic_env import SGD, Edit
 from plastic_env.learner import diagnostics
 from plastic_env.learner.compute import forward_macs, training_macs
+from plastic_env.learner.probing import diagnose
 
 # four samples of three live units and one column of padding
 FEATURES = torch.tensor([[2.0, 0.0, 0.01, 0], [2, 0, 0.01, 0], [0, 0, 0.01, 0], [4, 0, 0.01, 0]], dtype=torch.double)
@@ -80,7 +81,7 @@ def test_diagnosis_of_a_grown_learner_by_autograd():
     population.train(*helpers.batches(30, 2))
     population.edit({0: Edit(grow=(4, 3))}, helpers.probe(population))
     population.train(*helpers.batches(7, 2, seed=3))
-    found = population.diagnose(helpers.probe(population))
+    found = diagnose(helpers.probe(population))
     network = helpers.plain_network(population, 0)
     x, y = helpers.batches(1, 2, 16, seed=99)
     h, pre = x[0, 0], []

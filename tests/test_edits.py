@@ -15,6 +15,7 @@ from plastic_env.errors import InvalidEdit, UnknownName
 from plastic_env.learner.edits import KINDS, REWINDS, clip_edit
 from plastic_env.learner.insertion import INSERTIONS, Fresh
 from plastic_env.learner.network import forward
+from plastic_env.learner.probing import diagnose
 from plastic_env.learner.selection import GROW_RULES, PRUNE_RULES
 from plastic_env.learner.trainability import TRAINABILITY
 from plastic_env.learner.transfer import OPTIMIZER_STATES
@@ -152,7 +153,7 @@ def test_a_resets_units_are_founders():
     population = trained(n=1)
     population.edit({0: Edit(recycle=(2, 2))}, helpers.probe(population))
     population.edit({0: Edit(reset=True)})
-    found = population.diagnose(helpers.probe(population))
+    found = diagnose(helpers.probe(population))
     assert found.newborn.max() == 0
     assert not found.comparable.any()
 

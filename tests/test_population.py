@@ -7,6 +7,7 @@ import torch
 
 from plastic_env import SGD, Adam, Edit, LearnerSettings, Population
 from plastic_env.errors import InvalidEdit, InvalidSetting, UnknownName
+from plastic_env.learner.probing import diagnose
 
 
 def test_members_equal_populations_of_one():
@@ -89,7 +90,7 @@ def test_a_frozen_learner_is_never_changed_again():
     assert population.state.weights[1].numpy().tobytes() == before
     assert scores.accuracy[:, 1].max() == 0
     assert population.state.updates.tolist() == [10, 5, 10]
-    diagnosis = population.diagnose(helpers.probe(population))
+    diagnosis = diagnose(helpers.probe(population))
     assert all(np.isfinite(values).all() for values in vars(diagnosis).values())
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from plastic_env.env.lifetime import Lifetime, Outcome, Plan
+from plastic_env.env.episode import Outcome, Plan
+from plastic_env.env.lifetime import Lifetime
 from plastic_env.errors import InvalidAction, look_up
 from plastic_env.learner.diagnostics import LOG_PARITY_LIMIT
 from plastic_env.learner.edits import KINDS, REWINDS, Edit, check_edit, clip_edit

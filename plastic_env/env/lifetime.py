@@ -7,114 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from plastic_env.errors import InvalidEdit, InvalidSetting, InvalidSnapshot, is_whole, look_up
+from plastic_env.env.episode import EpisodeSettings, Ledger, Outcome, Plan
+from plastic_env.errors import InvalidEdit, InvalidSetting, InvalidSnapshot, is_whole
 from plastic_env.learner import snapshots
 from plastic_env.learner.cohorts import CohortPoint
 from plastic_env.learner.compute import training_macs
 from plastic_env.learner.edits import Edit, check_edit
-from plastic_env.learner.population import Diagnosis, LearnerSettings, Population
+from plastic_env.learner.population import Population
+from plastic_env.learner.probing import Diagnosis, diagnose, measure_cohorts
 from plastic_env.learner.snapshots import Captured
 from plastic_env.streams import Scenario, TaskStream
 
-BOUNDARIES = {
-    "decision": "a step ends at every shift, and the agent decides there",
-    "hidden": "steps run across shifts, and nothing tells of them",
-}
 CHUNK_BYTES = 16 * 2**20  # inputs laid out at a time
 CHUNK_UPDATES = 64
-
-
-@dataclass(frozen=True)
-class EpisodeSettings:
-    """How learners live.
-
-    learner: the learner's settings.
-    boundaries: "decision" or "hidden" (see `BOUNDARIES`).
-    max_budget: the most updates that one plan may train.
-    probe_samples: size of the probe batch: the samples trained on last or, before the first update,
-        the first of the stream. It never holds samples of a task not yet begun.
-    compute_cap: multiply-accumulates after which an episode is truncated, or None.
-    """
-
-    learner: LearnerSettings = field(default_factory=LearnerSettings)
-    boundaries: str = "decision"
-    max_budget: int = 1000
-    probe_samples: int = 64
-    compute_cap: int | None = None
-
-    def __post_init__(self) -> None:
-        look_up(BOUNDARIES, self.boundaries, "kind of boundaries")
-        if not isinstance(self.learner, LearnerSettings):
-            raise InvalidSetting(f"learner is {self.learner!r}; give plastic_env.LearnerSettings(...).")
-        for name in ("max_budget", "probe_samples", "compute_cap"):
-            value = getattr(self, name)
-            if not is_whole(value, 1) and not (value is None and name == "compute_cap"):
-                raise InvalidSetting(f"{name} is {value!r}; give a whole number of at least 1.")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What an agent asks for in one step: an edit, and the updates to train before it decides again."""
-
-    edit: Edit = field(default_factory=Edit)
-    budget: int = 1
-
-
-@dataclass
-class Ledger:
-    """Multiply-accumulates of n learners, [n] int64 each, at live width."""
-
-    training: np.ndarray
-    probes: np.ndarray
-    edits: np.ndarray
-
-    @staticmethod
-    def of(n: int) -> Ledger:
-        """All zero, for n learners."""
-        return Ledger(*(np.zeros(n, dtype=np.int64) for _ in fields(Ledger)))
-
-    @property
-    def total(self) -> np.ndarray:
-        """[n] all of it."""
-        return self.training + self.probes + self.edits
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What happened to one learner in one step.
-
-    start, stop: the updates it covered, start <= u < stop.
-    accuracy, loss: [stop - start] each batch's before it was trained on.
-    live: live units per hidden layer.
-    newborns: units born at this step's edit, per hidden layer.
-    birth, end: this learner's diagnosis (arrays [layers]) right after births, if any, and after training.
-    cohorts: all live cohorts with older units beside them, right after births, if any, and after training.
-    macs: multiply-accumulates of the step.
-    shift: whether it ended at a task boundary; always False when boundaries are hidden.
-    """
-
-    plan: Plan
-    start: int
-    stop: int
-    accuracy: np.ndarray
-    loss: np.ndarray
-    live: tuple[int, ...]
-    newborns: tuple[int, ...]
-    birth: Diagnosis | None
-    end: Diagnosis
-    cohorts: tuple[CohortPoint, ...]
-    macs: int
-    stream_updates: int
-    shift: bool
-    diverged: bool
-    terminated: bool
-    truncated: bool
 
 
 _ARRAYS = ("position", "edited", "accuracy", "accuracy_change", "loss", "at_shift", "over")  # of Lifetime, [n] each
@@ -370,10 +281,10 @@ class Lifetime:
     def _probe(self, members: Sequence[int]) -> None:
         """Measure `members` on their probe batches, and charge them for it."""
         probe = self.population.probe(self._probe_x[members], self._probe_y[members], members)
-        found = self.population.diagnose(probe)
+        found = diagnose(probe)
         for name, values in vars(found).items():
             getattr(self.diagnosis, name)[members] = values
-        for member, points in self.population.cohorts(probe).items():
+        for member, points in measure_cohorts(probe).items():
             self._cohorts.setdefault(member, []).extend(points)
         for member in members:
             self.ledger.probes[member] += self._probe_x.shape[1] * training_macs(self.population.widths(member))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plastic_env.env.lifetime import Outcome
+from plastic_env.env.episode import Outcome
 from plastic_env.learner.state import Units
 
 RENDER_MODES = ["ansi", "rgb_array"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from plastic_env.env.lifetime import Outcome
+from plastic_env.env.episode import Outcome
 from plastic_env.errors import look_up
 
 Reward = Callable[[Outcome], float]

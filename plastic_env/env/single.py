@@ -11,7 +11,8 @@ import gymnasium
 import torch
 
 from plastic_env.env.encoding import Action, Codec, EpisodeSpec, Observation
-from plastic_env.env.lifetime import EpisodeSettings, Lifetime, Outcome, Plan
+from plastic_env.env.episode import EpisodeSettings, Outcome, Plan
+from plastic_env.env.lifetime import Lifetime
 from plastic_env.env.rendering import RENDER_MODES, Frame, as_array, as_text
 from plastic_env.env.rewards import Reward, find_reward
 from plastic_env.errors import look_up

@@ -13,7 +13,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
 
 from plastic_env.env.encoding import Action, Codec, EpisodeSpec, Observation
-from plastic_env.env.lifetime import EpisodeSettings, Lifetime
+from plastic_env.env.episode import EpisodeSettings
+from plastic_env.env.lifetime import Lifetime
 from plastic_env.env.rewards import Reward, find_reward
 from plastic_env.errors import InvalidAction, InvalidSetting
 from plastic_env.streams import Scenario

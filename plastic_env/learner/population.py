@@ -7,7 +7,7 @@ operation mixes rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
@@ -17,61 +17,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from plastic_env.errors import InvalidEdit, InvalidSetting, is_whole, look_up
-from plastic_env.learner import diagnostics
+from plastic_env.errors import InvalidEdit, InvalidSetting
 from plastic_env.learner.activations import ACTIVATIONS
-from plastic_env.learner.cohorts import CohortPoint, cohort_points
-from plastic_env.learner.edits import KINDS, Edit, check_edit
-from plastic_env.learner.network import INITS, Layer, Layout, backward, cross_entropy_delta, forward
-from plastic_env.learner.optimizers import Adam, Optimizer, Timing
-from plastic_env.learner.selection import LayerView, Rule, find_rule, score
+from plastic_env.learner.edits import Edit, check_edit
+from plastic_env.learner.network import Layer, Layout, backward, cross_entropy_delta, forward
+from plastic_env.learner.optimizers import Timing
+from plastic_env.learner.probing import Probe
+from plastic_env.learner.scoring import score_units
+from plastic_env.learner.settings import LearnerSettings
 from plastic_env.learner.state import Sources, State, Units, repack, stored_width
 from plastic_env.learner.trainability import unit_factors
-from plastic_env.learner.transaction import Signals, Worths, apply_edits, draw_initial
-
-
-@dataclass(frozen=True)
-class LearnerSettings:
-    """Everything about a learner but its task stream and its seed.
-
-    hidden: slots (capacity) of each hidden layer.
-    live: fraction of each layer's slots that are live from the start; at least one unit is.
-    activation: a name in `ACTIVATIONS`.
-    init: a name in `INITS`; fan-in counts slots, not live units.
-    optimizer: `Adam(...)` or `SGD(...)`.
-
-    Raises:
-        InvalidSetting, UnknownName: values outside of these.
-    """
-
-    hidden: tuple[int, ...] = (64, 64)
-    live: float = 1.0
-    activation: str = "relu"
-    init: str = "torch"
-    optimizer: Optimizer = field(default_factory=Adam)
-
-    def __post_init__(self) -> None:
-        look_up(ACTIVATIONS, self.activation, "activation")
-        look_up(INITS, self.init, "initialisation")
-        if (
-            not isinstance(self.hidden, (tuple, list))
-            or not self.hidden
-            or not all(is_whole(n, 1) for n in self.hidden)
-        ):
-            raise InvalidSetting(f"hidden is {self.hidden!r}; give a tuple of at least one positive whole number.")
-        object.__setattr__(self, "hidden", tuple(int(slots) for slots in self.hidden))
-        if isinstance(self.live, bool) or not isinstance(self.live, (int, float)) or not 0 < self.live <= 1:
-            raise InvalidSetting(f"live is {self.live!r}; give a fraction in (0, 1].")
-        if not hasattr(self.optimizer, "schedule"):
-            raise InvalidSetting(
-                f"optimizer is {self.optimizer!r}; give plastic_env.Adam(...) or plastic_env.SGD(...)."
-            )
-
-    @property
-    def live_units(self) -> tuple[int, ...]:
-        """Live units of each hidden layer at the start."""
-        return tuple(max(1, round(self.live * slots)) for slots in self.hidden)
-
+from plastic_env.learner.transaction import apply_edits, draw_initial
 
 _COUNTERS = ("updates", "restarted", "ids", "cohorts", "frozen", "stored")  # of State, one per learner
 
@@ -81,48 +37,6 @@ class Scores(NamedTuple):
 
     accuracy: np.ndarray
     loss: np.ndarray
-
-
-@dataclass(frozen=True)
-class Probe:
-    """A forward and backward pass of m learners over a probe batch that is not trained on."""
-
-    members: list[int]
-    state: State  # that was probed
-    updates: np.ndarray  # [m] of each learner when it was
-    loss: Tensor  # [m]
-    activations: list[Tensor]  # inputs, then per hidden layer [m, samples, units]
-    deltas: list[Tensor]  # dL/dz per hidden layer, then dL/dlogits: [m, samples, units]
-    weight_gradients: list[Tensor]  # per hidden layer: mean |dL/dw| over live weights, [m]
-    weight_norms: list[Tensor]  # per hidden layer: mean |w| over live weights, [m]
-
-    def signals(self, member: int) -> Signals:
-        """What was seen of one learner."""
-        row = self.members.index(member)
-        return Signals([a[row] for a in self.activations], [d[row] for d in self.deltas])
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """Diagnostics of m learners, float64 arrays; those with a layer axis are [m, layers].
-
-    Log-parities compare the newest cohort with all older units; where `comparable` is False one of
-    the two is empty and both log-parities are 0.
-    """
-
-    loss: np.ndarray  # [m]
-    comparable: np.ndarray  # bool
-    newborn: np.ndarray  # fraction of live units in the newest cohort, 0 for the founders
-    age: np.ndarray  # mean updates since birth
-    log_activation_parity: np.ndarray
-    log_gradient_parity: np.ndarray
-    dormant: np.ndarray
-    dead: np.ndarray
-    effective_rank: np.ndarray
-    stable_rank: np.ndarray
-    srank: np.ndarray
-    weight_norm: np.ndarray
-    gradient_norm: np.ndarray
 
 
 class Population:
@@ -187,7 +101,7 @@ class Population:
 
     def widths(self, member: int) -> tuple[int, ...]:
         """Inputs, live units of each hidden layer, classes."""
-        return (self.state.layout.widths[0], *self.live(member), self.state.layout.widths[-1])
+        return self.state.widths(member)
 
     def layers(self) -> list[Layer]:
         """The weights now, padded; views into the population's memory."""
@@ -265,7 +179,8 @@ class Population:
         backward(layers, gradients, trace, head, self.activation, deltas.__setitem__)
         self.state.frozen[np.array(members)[~torch.isfinite(loss).cpu().numpy()]] = True
         hidden = range(len(self.capacity))
-        sizes = [self._live_weights(layer, members).to(weights) for layer in hidden]
+        widths = np.array([self.widths(member) for member in members])  # [m, layers + 2]
+        sizes = torch.from_numpy(widths[:, :-1] * widths[:, 1:]).to(weights).unbind(1)  # live weights, per layer [m]
         return Probe(
             members,
             self.state,
@@ -276,26 +191,6 @@ class Population:
             [gradients[layer].weight.abs().sum((1, 2)) / sizes[layer] for layer in hidden],
             [layers[layer].weight.abs().sum((1, 2)) / sizes[layer] for layer in hidden],
         )
-
-    def diagnose(self, probe: Probe) -> Diagnosis:
-        """All diagnostics of the probed learners. A frozen learner's are finite, but mean nothing."""
-        layers = [self._diagnose_layer(probe, layer) for layer in range(len(self.capacity))]
-        stacked = {name: np.stack([layer[name] for layer in layers], 1) for name in layers[0]}
-        loss = np.nan_to_num(probe.loss.double().cpu().numpy(), nan=0.0, posinf=0.0, neginf=0.0)
-        return Diagnosis(loss=loss, **stacked)
-
-    def cohorts(self, probe: Probe) -> dict[int, list[CohortPoint]]:
-        """Every live cohort of each probed learner, measured against the units older than it."""
-        points: dict[int, list[CohortPoint]] = {member: [] for member in probe.members}
-        for layer in range(len(self.capacity)):
-            active = diagnostics.active_fraction(probe.activations[layer + 1]).double().cpu().numpy()
-            gradient = probe.deltas[layer].abs().mean(-2).double().cpu().numpy()
-            for row, member in enumerate(probe.members):
-                units = self.state.units[member][layer]
-                if units.cohort.any() and not self.state.frozen[member]:
-                    seen = (values[row, : len(units)] for values in (active, gradient))
-                    points[member] += cohort_points(layer, units, int(self.state.updates[member]), *seen)
-        return points
 
     def edit(self, edits: Mapping[int, Edit], probe: Probe | None = None) -> dict[int, int]:
         """Carry out one edit per named member: all of them or, if any can't be done, none.
@@ -319,7 +214,7 @@ class Population:
             )
         before = {member: self.rngs[member].bit_generator.state for member in edits}
         try:
-            worths, macs = self._worths(edits, probe)
+            worths, macs = score_units(self.state, edits, probe, self.rngs, self.activation)
             if not all(edit.empty for edit in edits.values()):
                 chosen = [member for member, edit in edits.items() if edit.selects]
                 signals = {} if probe is None else {member: probe.signals(member) for member in chosen}
@@ -368,109 +263,6 @@ class Population:
                 cohorts = state.units[member][layer].cohort
                 factors[:, row, : len(cohorts)] = unit_factors(phases, cohorts, steps)
         return replace(timing, whole_speed=everything, unit_speeds=units)
-
-    def _live_weights(self, layer: int, members: Sequence[int]) -> Tensor:
-        return torch.tensor([self.widths(member)[layer] * self.widths(member)[layer + 1] for member in members])
-
-    def _diagnose_layer(self, probe: Probe, layer: int) -> dict[str, np.ndarray]:
-        state, members = self.state, probe.members
-        cohort = state.padded(layer, "cohort", -1, members)  # [m, width]
-        age = state.updates[members][:, None] - state.padded(layer, "born", 0, members)
-        live, newest = cohort >= 0, cohort.max(1, keepdims=True)
-        newborn = (cohort == newest) & (newest > 0)
-        incumbent = live & ~newborn
-        comparable = newborn.any(1) & incumbent.any(1)
-        features = probe.activations[layer + 1]
-        if state.frozen[members].any():
-            features = features.clone()
-            features[torch.from_numpy(state.frozen[members])] = 0
-        masks = [torch.from_numpy(mask).to(features.device) for mask in (live, newborn, incumbent)]
-        active, singular = diagnostics.active_fraction(features), diagnostics.singular_values(features)
-        measured = {
-            "log_activation_parity": diagnostics.log_parity(active, *masks[1:]),
-            "log_gradient_parity": diagnostics.log_parity(probe.deltas[layer].abs().mean(-2), *masks[1:]),
-            "dormant": diagnostics.dormant_fraction(features, masks[0]),
-            "dead": diagnostics.dead_fraction(features, masks[0]),
-            "effective_rank": diagnostics.effective_rank(singular),
-            "stable_rank": diagnostics.stable_rank(singular),
-            "srank": diagnostics.srank(singular),
-            "weight_norm": probe.weight_norms[layer],
-            "gradient_norm": probe.weight_gradients[layer],
-        }
-        found = {
-            name: np.nan_to_num(value.double().cpu().numpy(), nan=0.0, posinf=0.0, neginf=0.0)
-            for name, value in measured.items()
-        }
-        for name in ("log_activation_parity", "log_gradient_parity"):
-            found[name] = np.where(comparable, found[name], 0.0)
-        units = live.sum(1)
-        return found | {
-            "comparable": comparable,
-            "newborn": newborn.sum(1) / units,
-            "age": np.where(live, age, 0).sum(1) / units,
-        }
-
-    def _worths(self, edits: Mapping[int, Edit], probe: Probe | None) -> tuple[Worths, dict[int, int]]:
-        """Score every unit that an edit may choose among; members that ask alike are scored at once."""
-        # kind by kind and layer by layer: the order of a learner's random draws must not depend on its neighbours
-        asked: dict[tuple[str, int, str | Rule], list[int]] = {}
-        for kind in KINDS:
-            for layer in range(len(self.capacity)):
-                for member, edit in edits.items():
-                    if edit.counts(kind, len(self.capacity))[layer]:
-                        asked.setdefault((kind, layer, getattr(edit, f"{kind}_rule")), []).append(member)
-        worths: dict[tuple[int, int, str], np.ndarray] = {}
-        macs = dict.fromkeys(edits, 0)
-        for (kind, layer, rule), members in asked.items():
-            if probe is None:
-                raise InvalidEdit("This edit selects units; give a probe of the learners as they are now.")
-            view = (self._slots_view if kind == "grow" else self._live_view)(layer, members, probe)
-            table = score(find_rule(kind, rule), view)
-            for member, worth in zip(members, table, strict=True):
-                worths[member, layer, kind] = worth if kind == "grow" else worth[: self.live(member)[layer]]
-                if kind == "grow":  # of live units, the probe has measured all of it before
-                    widths, samples = self.widths(member), probe.activations[0].shape[1]
-                    dormant = self.capacity[layer] - widths[layer + 1]
-                    macs[member] += samples * dormant * view.macs(widths[layer], widths[layer + 2])
-        return worths, macs
-
-    def _live_view(self, layer: int, members: list[int], probe: Probe) -> LayerView:
-        into, out = (Layer(*(t[members] for t in self.layers()[at])) for at in (layer, layer + 1))
-        ids = torch.from_numpy(self.state.padded(layer, "id", -1, members)).to(into.weight.device)
-        return self._view(layer, members, probe, into, out.weight, ids, ids >= 0)
-
-    def _slots_view(self, layer: int, members: list[int], probe: Probe) -> LayerView:
-        below, above = (Layer(*(t[members] for t in self.state.initial[at])) for at in (layer, layer + 1))
-        incoming, outgoing = below.weight, above.weight  # [m, slots, slots below], [m, slots above, slots]
-        if layer > 0:
-            incoming = self._live_columns(incoming, layer - 1, members)
-        if layer + 1 < len(self.capacity):
-            outgoing = self._live_columns(outgoing.mT, layer + 1, members).mT
-        ids = torch.full(incoming.shape[:2], -1, device=incoming.device)
-        return self._view(layer, members, probe, Layer(incoming, below.bias), outgoing, ids, ids < 0)
-
-    def _view(
-        self, layer: int, members: list[int], probe: Probe, into: Layer, outgoing: Tensor, ids: Tensor, exists: Tensor
-    ) -> LayerView:
-        rows = [probe.members.index(member) for member in members]
-        return LayerView(
-            below=probe.activations[layer][rows],
-            above=probe.deltas[layer + 1][rows],
-            incoming=into.weight,
-            bias=into.bias,
-            outgoing=outgoing,
-            exists=exists,
-            ids=ids,
-            rngs=[self.rngs[member] for member in members],
-            capacity=self.capacity[layer],
-            function=self.activation,
-        )
-
-    def _live_columns(self, weight: Tensor, layer: int, members: list[int]) -> Tensor:
-        """The columns [m, rows, slots] of live units only, in stored order, padded with zeros."""
-        slot = torch.from_numpy(self.state.padded(layer, "slot", -1, members)).to(weight.device)[:, None, :]
-        index = slot.clamp_min(0).expand(-1, weight.shape[1], -1)
-        return weight.gather(2, index) * (slot >= 0)
 
 
 def _founders(live: Sequence[int]) -> tuple[Units, ...]:

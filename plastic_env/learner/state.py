@@ -89,9 +89,13 @@ class State:
         """Live units of each hidden layer of one learner."""
         return tuple(len(units) for units in self.units[member])
 
+    def widths(self, member: int) -> tuple[int, ...]:
+        """Inputs, live units of each hidden layer, classes of one learner."""
+        return (self.layout.widths[0], *self.live(member), self.layout.widths[-1])
+
     def layer(self, flat: Tensor, member: int, at: int) -> tuple[Tensor, Tensor]:
         """Views of one learner's weights [units, units below] and biases [units] in layer `at` of a flat tensor."""
-        widths = (self.layout.widths[0], *self.live(member), self.layout.widths[-1])
+        widths = self.widths(member)
         weight, bias = self.layout.views(flat)[at]
         return weight[member, : widths[at + 1], : widths[at]], bias[member, 0, : widths[at + 1]]
 

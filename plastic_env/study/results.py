@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from plastic_env.env.lifetime import Outcome, Plan
+from plastic_env.env.episode import Outcome, Plan
 from plastic_env.errors import FileError
 from plastic_env.files import write_atomically
 from plastic_env.learner.cohorts import CohortHistory, CohortPoint

@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from plastic_env.agents.base import Agent
 from plastic_env.env.encoding import Codec
-from plastic_env.env.lifetime import Lifetime, Plan
+from plastic_env.env.episode import Plan
+from plastic_env.env.lifetime import Lifetime
 from plastic_env.env.rewards import online_accuracy
 from plastic_env.errors import AgentError, FileError
 from plastic_env.files import clear_unfinished, make_folder

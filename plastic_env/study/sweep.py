@@ -17,9 +17,9 @@ import numpy as np
 import plastic_env
 from plastic_env import agents, scenarios
 from plastic_env.agents import METHODS, Method
-from plastic_env.env.lifetime import EpisodeSettings
+from plastic_env.env.episode import EpisodeSettings
 from plastic_env.errors import AgentError, InvalidSetting, look_up
-from plastic_env.learner.population import LearnerSettings
+from plastic_env.learner.settings import LearnerSettings
 from plastic_env.scenarios import NAMESPACE, find
 from plastic_env.streams import Scenario
 

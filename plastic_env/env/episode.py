@@ -1,0 +1,105 @@
+"""What an episode is made of: settings, plans, the ledger, outcomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+
+from plastic_env.errors import InvalidSetting, is_whole, look_up
+from plastic_env.learner.cohorts import CohortPoint
+from plastic_env.learner.edits import Edit
+from plastic_env.learner.probing import Diagnosis
+from plastic_env.learner.settings import LearnerSettings
+
+BOUNDARIES = {
+    "decision": "a step ends at every shift, and the agent decides there",
+    "hidden": "steps run across shifts, and nothing tells of them",
+}
+
+
+@dataclass(frozen=True)
+class EpisodeSettings:
+    """How learners live.
+
+    learner: the learner's settings.
+    boundaries: "decision" or "hidden" (see `BOUNDARIES`).
+    max_budget: the most updates that one plan may train.
+    probe_samples: size of the probe batch: the samples trained on last or, before the first update,
+        the first of the stream. It never holds samples of a task not yet begun.
+    compute_cap: multiply-accumulates after which an episode is truncated, or None.
+    """
+
+    learner: LearnerSettings = field(default_factory=LearnerSettings)
+    boundaries: str = "decision"
+    max_budget: int = 1000
+    probe_samples: int = 64
+    compute_cap: int | None = None
+
+    def __post_init__(self) -> None:
+        look_up(BOUNDARIES, self.boundaries, "kind of boundaries")
+        if not isinstance(self.learner, LearnerSettings):
+            raise InvalidSetting(f"learner is {self.learner!r}; give plastic_env.LearnerSettings(...).")
+        for name in ("max_budget", "probe_samples", "compute_cap"):
+            value = getattr(self, name)
+            if not is_whole(value, 1) and not (value is None and name == "compute_cap"):
+                raise InvalidSetting(f"{name} is {value!r}; give a whole number of at least 1.")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an agent asks for in one step: an edit, and the updates to train before it decides again."""
+
+    edit: Edit = field(default_factory=Edit)
+    budget: int = 1
+
+
+@dataclass
+class Ledger:
+    """Multiply-accumulates of n learners, [n] int64 each, at live width."""
+
+    training: np.ndarray
+    probes: np.ndarray
+    edits: np.ndarray
+
+    @staticmethod
+    def of(n: int) -> Ledger:
+        """All zero, for n learners."""
+        return Ledger(*(np.zeros(n, dtype=np.int64) for _ in fields(Ledger)))
+
+    @property
+    def total(self) -> np.ndarray:
+        """[n] all of it."""
+        return self.training + self.probes + self.edits
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What happened to one learner in one step.
+
+    start, stop: the updates it covered, start <= u < stop.
+    accuracy, loss: [stop - start] each batch's before it was trained on.
+    live: live units per hidden layer.
+    newborns: units born at this step's edit, per hidden layer.
+    birth, end: this learner's diagnosis (arrays [layers]) right after births, if any, and after training.
+    cohorts: all live cohorts with older units beside them, right after births, if any, and after training.
+    macs: multiply-accumulates of the step.
+    shift: whether it ended at a task boundary; always False when boundaries are hidden.
+    """
+
+    plan: Plan
+    start: int
+    stop: int
+    accuracy: np.ndarray
+    loss: np.ndarray
+    live: tuple[int, ...]
+    newborns: tuple[int, ...]
+    birth: Diagnosis | None
+    end: Diagnosis
+    cohorts: tuple[CohortPoint, ...]
+    macs: int
+    stream_updates: int
+    shift: bool
+    diverged: bool
+    terminated: bool
+    truncated: bool
