@@ -23,6 +23,9 @@ class SmoothLeaky(nn.Module):
         return rule.r * z + (1 - rule.r) * z * torch.sigmoid(rule.c * z / rule.p)
 
 
+PLAIN = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "smooth_leaky": SmoothLeaky, "tanh": nn.Tanh, "gelu": nn.GELU}
+
+
 def population(
     n: int = 3, hidden: tuple[int, ...] = (12, 10), live: float = 1.0, seed: int = 0, **settings
 ) -> Population:
@@ -57,7 +60,7 @@ def live_parameters(population: Population, member: int, flat: Tensor | None = N
 def plain_network(population: Population, member: int) -> nn.Sequential:
     """A torch.nn network of one learner's live units."""
     widths = population.widths(member)
-    activation = {"relu": nn.ReLU, "smooth_leaky": SmoothLeaky}[population.settings.activation]
+    activation = PLAIN[population.settings.activation]
     modules: list[nn.Module] = []
     for below, above in pairwise(widths):
         modules += [nn.Linear(below, above, dtype=torch.float64), activation()]

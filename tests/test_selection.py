@@ -107,7 +107,7 @@ def test_signals_of_dormant_units_are_those_they_would_have_if_they_were_live_wi
     x, y = helpers.batches(1, 1, 16, seed=99)
     incoming = slots[0].weight[0].clone().requires_grad_()
     outgoing = slots[1].weight[0, :5].clone().requires_grad_()
-    function = {"relu": torch.relu, "smooth_leaky": helpers.SmoothLeaky()}[activation]
+    function = helpers.PLAIN[activation]()
     h = function(x[0, 0] @ weights[0].T + weights[1])
     z = x[0, 0] @ incoming.T + slots[0].bias[0]
     candidates = function(z) @ outgoing.T

@@ -39,6 +39,50 @@ class ReLU:
 
 
 @dataclass(frozen=True)
+class LeakyReLU:
+    """z where it is positive, else slope * z (Maas et al. 2013); derivative `slope` at 0."""
+
+    slope: float = 0.01
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """phi(z), and what `backward` needs."""
+        return torch.nn.functional.leaky_relu(z, self.slope), z
+
+    def backward(self, delta: Tensor, saved: Tensor) -> Tensor:
+        """delta * phi'(z)."""
+        return torch.where(saved > 0, delta, delta * self.slope)
+
+
+@dataclass(frozen=True)
+class Tanh:
+    """tanh(z)."""
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """phi(z), and what `backward` needs."""
+        h = torch.tanh(z)
+        return h, h
+
+    def backward(self, delta: Tensor, saved: Tensor) -> Tensor:
+        """delta * phi'(z)."""
+        return delta.mul_(1 - saved.square())
+
+
+@dataclass(frozen=True)
+class GELU:
+    """z Phi(z), with the normal distribution function Phi, exactly (Hendrycks & Gimpel 2016)."""
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """phi(z), and what `backward` needs."""
+        return torch.nn.functional.gelu(z), z
+
+    def backward(self, delta: Tensor, saved: Tensor) -> Tensor:
+        """delta * phi'(z)."""
+        cumulative = torch.special.ndtr(saved)
+        density = torch.exp(-0.5 * saved.square()) * (2 * torch.pi) ** -0.5
+        return delta.mul_(density.mul_(saved).add_(cumulative))
+
+
+@dataclass(frozen=True)
 class SmoothLeaky:
     """r z + (1 - r) z sigmoid(c z / p): a leaky ReLU without the kink (Lillo & Cheney 2025, arXiv 2509.22562).
 
@@ -64,4 +108,10 @@ class SmoothLeaky:
         return delta.mul_(bend.mul_(1 - self.r).add_(self.r))
 
 
-ACTIVATIONS: dict[str, Activation] = {"relu": ReLU(), "smooth_leaky": SmoothLeaky()}
+ACTIVATIONS: dict[str, Activation] = {
+    "relu": ReLU(),
+    "leaky_relu": LeakyReLU(),
+    "smooth_leaky": SmoothLeaky(),
+    "tanh": Tanh(),
+    "gelu": GELU(),
+}
