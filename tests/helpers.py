@@ -19,11 +19,12 @@ class SmoothLeaky(nn.Module):
     """Written with autograd, from the paper's formula."""
 
     def forward(self, z: Tensor) -> Tensor:
-        rule = ACTIVATIONS["smooth_leaky"]
+        rule = ACTIVATIONS["smooth_leaky"]  # whose r is the mean of the randomised one's
         return rule.r * z + (1 - rule.r) * z * torch.sigmoid(rule.c * z / rule.p)
 
 
 PLAIN = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "smooth_leaky": SmoothLeaky, "tanh": nn.Tanh, "gelu": nn.GELU}
+PLAIN |= {"random_smooth_leaky": SmoothLeaky}  # when nothing is trained
 
 
 def population(
@@ -83,4 +84,5 @@ def fingerprint(population: Population) -> list:
         units,
         state.layout.widths,
         [rng.bit_generator.state for rng in population.rngs],
+        [generator.get_state().tolist() for generator in population.noise],
     ]

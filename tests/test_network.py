@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from plastic_env import LearnerSettings, Population
+from plastic_env import Edit, LearnerSettings, Population
 from plastic_env.learner.activations import ACTIVATIONS
 from plastic_env.learner.network import Layout, backward, cross_entropy_delta, forward
 
@@ -71,3 +71,34 @@ def test_initial_weights_fill_the_stated_range(init, gain, bias):
         assert abs(layer.weight.mean()) < 0.05 * bound
         largest = layer.bias.abs().max()
         assert (0.5 / fan_in**0.5 < largest <= 1 / fan_in**0.5) if bias else largest == 0
+
+
+def test_randomised_smooth_leaky_draws_r_in_training_and_takes_its_mean_otherwise():
+    rule, draws = ACTIVATIONS["random_smooth_leaky"], []
+
+    def uniform(z):
+        draws.append(torch.rand(z.shape, dtype=z.dtype, generator=torch.Generator().manual_seed(len(draws))))
+        return draws[-1].clone()
+
+    z = torch.linspace(-6, 6, 201, dtype=torch.float64, requires_grad=True)
+    training = rule.training(uniform)
+    h, saved = training.forward(z.detach())
+    r = 0.3 + 0.3 * draws[0]
+    reference = r * z + (1 - r) * z * torch.sigmoid(0.8 * z)
+    torch.testing.assert_close(h, reference.detach(), rtol=0, atol=1e-14)
+    reference.sum().backward()
+    torch.testing.assert_close(training.backward(torch.ones_like(h), saved), z.grad, rtol=0, atol=1e-14)
+    assert not torch.equal(training.forward(z.detach())[0], h)  # drawn anew
+    torch.testing.assert_close(rule.forward(z.detach())[0], ACTIVATIONS["smooth_leaky"].forward(z.detach())[0])
+
+
+def test_random_activations_draw_from_each_learners_own_generator():
+    """Training with other neighbours, other stored widths, or in other stretches makes no difference."""
+    x, y = helpers.batches(20, 2)
+    alone, beside = (helpers.population(2, live=0.5, activation="random_smooth_leaky") for _ in range(2))
+    beside.edit({1: Edit(grow=(6, 5), grow_rule="random")}, helpers.probe(beside))
+    alone.train(x[:, :1], y[:, :1], [0])
+    for start, stop in ((0, 7), (7, 20)):
+        beside.train(x[start:stop], y[start:stop])
+    for mine, theirs in zip(helpers.live_parameters(alone, 0), helpers.live_parameters(beside, 0), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-9)

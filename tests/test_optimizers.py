@@ -36,7 +36,7 @@ def assert_equal_to(population, member, network):
         torch.testing.assert_close(mine, theirs.detach(), rtol=0, atol=1e-8)
 
 
-@pytest.mark.parametrize("activation", helpers.PLAIN)
+@pytest.mark.parametrize("activation", [name for name in helpers.PLAIN if "random" not in name])
 @pytest.mark.parametrize("name", PAIRS)
 def test_200_updates_equal_torch(name, activation):
     ours, theirs = PAIRS[name]

@@ -1,5 +1,7 @@
 """Snapshots restore bit for bit, refuse what they can't trust, and make forks possible."""
 
+from dataclasses import replace
+
 import gymnasium
 import numpy as np
 import pytest
@@ -32,13 +34,15 @@ def live_on(env, turns):
     return repr(seen), env.lifetime.population.state.weights.numpy().tobytes()
 
 
-def test_going_on_from_a_file_is_bit_identical_to_never_having_stopped(tmp_path):
-    env = make()
+@pytest.mark.parametrize("activation", ["relu", "random_smooth_leaky"])
+def test_going_on_from_a_file_is_bit_identical_to_never_having_stopped(tmp_path, activation):
+    learner = replace(LEARNER, activation=activation)
+    env = make(learner=learner)
     env.reset(seed=3)
     live_on(env, range(2))
     env.save(tmp_path / "middle.snapshot")
     expected = live_on(env, range(2, 6)), env.reset()[0]["layers"].tolist()
-    other = make()
+    other = make(learner=learner)
     other.reset(seed=99)
     observation, info = other.load(tmp_path / "middle.snapshot")
     assert env.observation_space.contains(observation)

@@ -5,15 +5,23 @@ Every function maps 0 to 0: unused columns of the stacked tensors rely on it (se
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
+Self = TypeVar("Self")
+Uniform = Callable[[Tensor], Tensor]  # random numbers in [0, 1), shaped like its argument
+
 
 class Activation(Protocol):
-    """An elementwise function with phi(0) = 0."""
+    """An elementwise function with phi(0) = 0, as it is when nothing is trained."""
+
+    def training(self, uniform: Uniform) -> Activation:
+        """The function while training, which may be random."""
+        ...
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return phi(z) and what `backward` needs of it, both shaped like `z`."""
@@ -24,8 +32,16 @@ class Activation(Protocol):
         ...
 
 
+class _Fixed:
+    """The same in training."""
+
+    def training(self: Self, uniform: Uniform) -> Self:
+        """Itself."""
+        return self
+
+
 @dataclass(frozen=True)
-class ReLU:
+class ReLU(_Fixed):
     """max(0, z), with derivative 0 at 0 (as in torch)."""
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -39,7 +55,7 @@ class ReLU:
 
 
 @dataclass(frozen=True)
-class LeakyReLU:
+class LeakyReLU(_Fixed):
     """z where it is positive, else slope * z (Maas et al. 2013); derivative `slope` at 0."""
 
     slope: float = 0.01
@@ -54,7 +70,7 @@ class LeakyReLU:
 
 
 @dataclass(frozen=True)
-class Tanh:
+class Tanh(_Fixed):
     """tanh(z)."""
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,7 +84,7 @@ class Tanh:
 
 
 @dataclass(frozen=True)
-class GELU:
+class GELU(_Fixed):
     """z Phi(z), with the normal distribution function Phi, exactly (Hendrycks & Gimpel 2016)."""
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,7 +99,7 @@ class GELU:
 
 
 @dataclass(frozen=True)
-class SmoothLeaky:
+class SmoothLeaky(_Fixed):
     """r z + (1 - r) z sigmoid(c z / p): a leaky ReLU without the kink (Lillo & Cheney 2025, arXiv 2509.22562).
 
     r is the slope far below zero. The defaults are the permuted-MNIST values of arXiv 2605.15435 with r at the middle
@@ -108,10 +124,60 @@ class SmoothLeaky:
         return delta.mul_(bend.mul_(1 - self.r).add_(self.r))
 
 
+@dataclass(frozen=True)
+class RandomSmoothLeaky:
+    """Smooth-leaky with r drawn from U(low, high) for every unit and sample in training, and r = (low + high) / 2
+    otherwise (RSL: Lillo & Cheney 2025, arXiv 2509.22562).
+
+    The defaults are the permuted-MNIST values of arXiv 2605.15435.
+    """
+
+    low: float = 0.3
+    high: float = 0.6
+    c: float = 0.8
+    p: float = 1.0
+
+    @property
+    def mean(self) -> SmoothLeaky:
+        """What it is when nothing is trained."""
+        return SmoothLeaky((self.low + self.high) / 2, self.c, self.p)
+
+    def training(self, uniform: Uniform) -> Activation:
+        """The random function; every call of `forward` draws anew."""
+        return _Randomised(self, uniform)
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """phi(z), and what `backward` needs."""
+        return self.mean.forward(z)
+
+    def backward(self, delta: Tensor, saved: Tensor) -> Tensor:
+        """delta * phi'(z)."""
+        return self.mean.backward(delta, saved)
+
+
+@dataclass(frozen=True)
+class _Randomised(_Fixed):
+    rule: RandomSmoothLeaky
+    uniform: Uniform
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        r = self.uniform(z).mul_(self.rule.high - self.rule.low).add_(self.rule.low)
+        gate = torch.sigmoid(z * (self.rule.c / self.rule.p))
+        return z * torch.lerp(gate, torch.ones_like(gate), r), torch.stack([z, r])
+
+    def backward(self, delta: Tensor, saved: Tensor) -> Tensor:
+        z, r = saved
+        slope = self.rule.c / self.rule.p
+        gate = torch.sigmoid(z * slope)
+        bend = (1 - gate).mul_(z).mul_(slope).add_(1).mul_(gate)
+        return delta.mul_(torch.lerp(bend, torch.ones_like(bend), r))
+
+
 ACTIVATIONS: dict[str, Activation] = {
     "relu": ReLU(),
     "leaky_relu": LeakyReLU(),
     "smooth_leaky": SmoothLeaky(),
+    "random_smooth_leaky": RandomSmoothLeaky(),
     "tanh": Tanh(),
     "gelu": GELU(),
 }

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from plastic_env.errors import InvalidSetting
 from plastic_env.files import write_atomically
-from plastic_env.learner.activations import GELU, Activation, LeakyReLU, ReLU, SmoothLeaky, Tanh
+from plastic_env.learner.activations import GELU, Activation, LeakyReLU, RandomSmoothLeaky, ReLU, SmoothLeaky, Tanh
 from plastic_env.learner.population import Population
 
 
@@ -75,4 +75,6 @@ def _activation_module(rule: Activation) -> nn.Module:
             return nn.GELU()
         case SmoothLeaky():
             return SmoothLeakyModule(rule)
+        case RandomSmoothLeaky():  # as it is when nothing is trained
+            return SmoothLeakyModule(rule.mean)
     raise InvalidSetting(f"The activation {rule!r} has no module to be exported to.")

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from plastic_env.errors import InvalidEdit, InvalidSetting
-from plastic_env.learner.activations import ACTIVATIONS
+from plastic_env.learner.activations import ACTIVATIONS, Uniform
 from plastic_env.learner.edits import Edit, check_edit
 from plastic_env.learner.network import Layer, Layout, backward, cross_entropy_delta, forward
 from plastic_env.learner.optimizers import Timing
@@ -65,7 +65,8 @@ class Population:
             raise InvalidSetting(f"n={n}, inputs={inputs}, classes={classes}; they must be at least 1, 1 and 2.")
         self.settings = settings
         self.activation = ACTIVATIONS[settings.activation]
-        self.rngs = [np.random.default_rng(0) for _ in range(n)]
+        self.rngs = [np.random.default_rng(0) for _ in range(n)]  # for initial weights and edits
+        self.noise = [torch.Generator() for _ in range(n)]  # for random activations
         zeros = partial(torch.zeros, device=device, dtype=dtype)
         axes = pairwise((inputs, *settings.hidden, classes))
         slots = [Layer(zeros(n, above, below), zeros(n, 1, above)) for below, above in axes]
@@ -116,6 +117,7 @@ class Population:
         phases = list(state.phases)
         for member, rng in rngs.items():
             self.rngs[member], phases[member] = rng, ()
+            self.noise[member].manual_seed(int(rng.integers(2**63)))
             draw_initial(initial, member, rng, self.settings.init)
             units[member] = _founders(self.settings.live_units)
             sources[member] = Sources(tuple(np.full(u, -1) for u in self.settings.live_units), head=False)
@@ -142,14 +144,15 @@ class Population:
         layers, scratch = state.layout.views(weights), torch.empty_like(weights)
         gradients = state.layout.views(scratch)
         schedule = self.settings.optimizer.schedule(state.layout, self._timing(members, k), k, weights)
+        function = self.activation.training(self._uniform(members))
         picked = weights.new_empty(k, m, batch, 1)
         hits = torch.empty(k, m, batch, dtype=torch.bool, device=weights.device)
         for step in range(k):
-            trace = forward(layers, x[step], self.activation)
+            trace = forward(layers, x[step], function)
             log_p = F.log_softmax(trace.logits, -1)  # [m, batch, classes]
             torch.gather(log_p, -1, y[step, ..., None], out=picked[step])
             torch.eq(trace.logits.argmax(-1), y[step], out=hits[step])
-            backward(layers, gradients, trace, cross_entropy_delta(log_p, y[step]), self.activation)
+            backward(layers, gradients, trace, cross_entropy_delta(log_p, y[step]), function)
             schedule.update(step, weights, scratch, moments)
         store()
         loss = -picked[..., 0].double().mean(-1).cpu().numpy()
@@ -227,6 +230,17 @@ class Population:
 
     def _fits(self, probe: Probe) -> bool:
         return probe.state is self.state and np.array_equal(probe.updates, self.state.updates[probe.members])
+
+    def _uniform(self, members: list[int]) -> Uniform:
+        """Random numbers for activations, from each learner's own generator."""
+        generators, units = [self.noise[member] for member in members], max(self.capacity)
+
+        def draw(z: Tensor) -> Tensor:
+            # drawn for all slots: what a learner draws must not depend on its neighbours' padding
+            rows = [torch.rand(z.shape[1], units, generator=generator, dtype=z.dtype) for generator in generators]
+            return torch.stack(rows)[..., : z.shape[-1]].to(z.device)
+
+        return draw
 
     def _rows(self, members: list[int]) -> tuple[Tensor, list[Tensor], Callable[[], None]]:
         """Weights and moments of `members`, and a function that stores what became of them.

@@ -80,6 +80,7 @@ def capture(population: Population, members: Sequence[int] | None = None) -> Cap
             for member in rows
         ],
         "phases": [[_values(phase) for phase in state.phases[member]] for member in rows],
+        "noise": [population.noise[member].get_state() for member in rows],
         "generators": [json.dumps(population.rngs[member].bit_generator.state) for member in rows],
     }
 
@@ -106,6 +107,8 @@ def restore(population: Population, captured: Captured) -> None:
         checkpoint=[Layer(*(t.to(like, copy=True) for t in layer)) for layer in captured["checkpoint"]] or None,
         **{name: captured[name].numpy().copy() for name in _ARRAYS},
     )
+    for generator, noise in zip(population.noise, captured["noise"], strict=True):
+        generator.set_state(noise)
     for rng, text in zip(population.rngs, captured["generators"], strict=True):
         rng.bit_generator.state = json.loads(text)
 
