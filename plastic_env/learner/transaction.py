@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -43,42 +44,16 @@ def apply_edits(
     Raises:
         InvalidEdit: what shows only when it is done, such as donors that aren't there.
     """
-    initial = [Layer(*(t.clone() for t in layer)) for layer in state.initial] if _redraws(edits) else state.initial
-    checkpoint = _store(state, [member for member, edit in edits.items() if edit.store])
-    units, sources = list(state.units), [Sources.unchanged(member) for member in state.units]
-    restarted, ids, cohorts = state.restarted.copy(), state.ids.copy(), state.cohorts.copy()
-    stored, phases, changes = state.stored.copy(), list(state.phases), {}
-    for member, edit in edits.items():
-        now = int(state.updates[member])
-        if edit.reset:
-            draw_initial(initial, member, rngs[member], init)
-        editor = _Editor(state, member, edit, ids[member])
-        changes[member] = [editor.change(layer, worths) for layer in range(len(state.capacity))]
-        places = [*(change.units.slot for change in changes[member]), np.arange(state.layout.widths[-1])]
-        for layer, change in enumerate(changes[member]):
-            if change.born.size:
-                below, above = (Layer(*(t[member] for t in initial[at])) for at in (layer, layer + 1))
-                birth = Birth(below, above, change.born, places[layer + 1], INITS[init], rngs[member])
-                find_insertion(edit).prepare(birth)
-        units[member] = tuple(change.units for change in changes[member])
-        sources[member] = Sources(tuple(change.source for change in changes[member]), head=not edit.restarts)
-        if edit.restarts or edit.optimizer_state == "reset":
-            restarted[member] = now
-        phases[member] = _phases(state, member, edit)
-        stored[member] |= edit.store
-        ids[member] = editor.next_id
-        cohorts[member] += edit.births
+    draft = _Draft.of(state, edits)
+    changes = {member: draft.change(state, member, edit, worths, rngs[member], init) for member, edit in edits.items()}
     redrawn = replace(
         state,
-        initial=initial,
-        checkpoint=checkpoint,
-        phases=tuple(phases),
-        restarted=restarted,
-        ids=ids,
-        cohorts=cohorts,
-        stored=stored,
+        initial=draft.initial,
+        checkpoint=_store(state, [member for member, edit in edits.items() if edit.store]),
+        phases=tuple(draft.phases),
+        **draft.counters,
     )
-    following = repack(redrawn, units, sources, _origin(redrawn, edits))
+    following = repack(redrawn, draft.units, draft.sources, _origin(redrawn, edits))
     for member, edit in edits.items():
         if edit.selects and not edit.restarts:
             _settle(state, following, member, edit, changes[member], signals[member], rngs[member], init)
@@ -100,6 +75,48 @@ class _Change:
     source: np.ndarray  # position before the edit of each of them, -1: its weights start anew
     born: np.ndarray  # slots of the newborns
     newborn: np.ndarray  # their positions
+
+
+@dataclass
+class _Draft:
+    """What the next state will be made of; it starts as the present one, all of it copied that may change."""
+
+    initial: list[Layer]
+    units: list[tuple[Units, ...]]
+    sources: list[Sources]
+    phases: list[tuple[Phase, ...]]
+    counters: dict[str, Any]  # arrays of the state, by name
+
+    @staticmethod
+    def of(state: State, edits: Mapping[int, Edit]) -> _Draft:
+        redrawn = any(edit.reset or (edit.births and edit.insertion != "dormant") for edit in edits.values())
+        initial = [Layer(*(t.clone() for t in layer)) for layer in state.initial] if redrawn else state.initial
+        counters = {name: getattr(state, name).copy() for name in ("restarted", "ids", "cohorts", "stored")}
+        sources = [Sources.unchanged(member) for member in state.units]
+        return _Draft(initial, list(state.units), sources, list(state.phases), counters)
+
+    def change(
+        self, state: State, member: int, edit: Edit, worths: Worths, rng: np.random.Generator, init: str
+    ) -> list[_Change]:
+        """Enter one learner's edit; returns what becomes of each hidden layer."""
+        if edit.reset:
+            draw_initial(self.initial, member, rng, init)
+        editor = _Editor(state, member, edit, self.counters["ids"][member])
+        changes = [editor.change(layer, worths) for layer in range(len(state.capacity))]
+        places = [*(change.units.slot for change in changes), np.arange(state.layout.widths[-1])]
+        for layer, change in enumerate(changes):
+            if change.born.size:
+                below, above = (Layer(*(t[member] for t in self.initial[at])) for at in (layer, layer + 1))
+                find_insertion(edit).prepare(Birth(below, above, change.born, places[layer + 1], INITS[init], rng))
+        self.units[member] = tuple(change.units for change in changes)
+        self.sources[member] = Sources(tuple(change.source for change in changes), head=not edit.restarts)
+        self.phases[member] = _phases(state, member, edit)
+        if edit.restarts or edit.optimizer_state == "reset":
+            self.counters["restarted"][member] = state.updates[member]
+        self.counters["stored"][member] |= edit.store
+        self.counters["ids"][member] = editor.next_id
+        self.counters["cohorts"][member] += edit.births
+        return changes
 
 
 @dataclass
@@ -222,11 +239,6 @@ def _phases(state: State, member: int, edit: Edit) -> tuple[Phase, ...]:
     rule = find_trainability(edit) if edit.births and not edit.reset else None
     kept = () if edit.reset else tuple(phase for phase in state.phases[member] if not phase.over(now))
     return kept if rule is None else (*kept, Phase(rule, int(state.cohorts[member]), now))
-
-
-def _redraws(edits: Mapping[int, Edit]) -> bool:
-    """Whether initial weights may change."""
-    return any(edit.reset or (edit.births and edit.insertion != "dormant") for edit in edits.values())
 
 
 def _store(state: State, members: Sequence[int]) -> list[Layer] | None:
