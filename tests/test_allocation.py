@@ -59,6 +59,10 @@ def test_budget_is_kept_and_nearly_used(inputs, slots, c):
     assert list(counts) == slots or size(more) > c * size(slots)
 
 
+def test_exact_budgets_are_used_up():
+    assert [allocate(1, (100,), c / 100) for c in range(1, 101)] == [(c,) for c in range(1, 101)]
+
+
 def test_everything_is_everything():
     assert allocate(*CONVNET, 1.0) == CONVNET[1]
 

@@ -50,6 +50,22 @@ def test_refused_edit_changes_nothing(name):
     assert helpers.fingerprint(population) == before
 
 
+@pytest.mark.parametrize(
+    ("insertion", "optimizer_state", "optimizer", "left"),
+    [
+        ("gradmax", "transplant", Adam(0.003), ("dormant", "transplant")),
+        ("net2wider", "transplant", SGD(0.1), ("net2wider", "fresh")),
+        ("gradmax", "transplant", SGD(0.1), ("dormant", "fresh")),
+        ("gradmax", "reset", SGD(0.1), ("dormant", "reset")),
+    ],
+)
+def test_clip_keeps_rules_that_make_sense(insertion, optimizer_state, optimizer, left):
+    population = helpers.population(live=0.5, optimizer=optimizer)  # relu: gradmax makes no sense
+    asked = Edit(grow=(1, 1), insertion=insertion, optimizer_state=optimizer_state)
+    edit = clip_edit(asked, population.state, 0, population.activation)
+    assert (edit.insertion, edit.optimizer_state) == left
+
+
 class Fails(Fresh):
     settles = True
 

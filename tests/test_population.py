@@ -36,6 +36,13 @@ def test_members_may_be_named_in_any_order():
     assert torch.equal(loss[order], turned.probe(x[0][order], y[0][order], order).loss)
 
 
+def test_a_frozen_learner_scores_nothing_even_if_its_weights_are_sound():
+    population = helpers.population(2)
+    population.state.frozen[0] = True
+    scores = population.train(*helpers.batches(20, 2))
+    assert scores.accuracy[:, 0].max() == 0 < scores.accuracy[:, 1].max()
+
+
 def test_a_frozen_learner_and_an_old_probe_are_refused():
     population = helpers.population(2)
     old = helpers.probe(population)

@@ -10,6 +10,7 @@ import torch
 from plastic_env import Adam, Edit, LearnerSettings, Plan
 from plastic_env.errors import InvalidEdit, InvalidSnapshot
 from plastic_env.learner import snapshots
+from plastic_env.learner.trainability import TwoSpeed
 
 ID = "plastic_env/PermutedDigits-v0"
 LEARNER = LearnerSettings(hidden=(24, 16), live=0.5)
@@ -123,3 +124,13 @@ def test_forks_live_on_identical_batches_and_leave_the_original_alone():
     assert live_on(env, range(2, 4)) == live_on(untouched, range(2, 4))
     with pytest.raises(InvalidEdit, match="grow at most"):
         env.fork([Plan(Edit(grow=(99, 0)))])
+
+
+def test_numpy_scalars_in_rules_do_not_spoil_a_snapshot(tmp_path):
+    env = make()
+    env.reset(seed=0)
+    rule = TwoSpeed(np.float64(3), np.int64(50))
+    env.lifetime.step({0: Plan(Edit(grow=(1, 1), trainability=rule), 5)})
+    env.save(tmp_path / "a")
+    env.load(tmp_path / "a")
+    assert env.lifetime.population.state.phases[0][0].rule == TwoSpeed(3.0, 50)

@@ -125,3 +125,28 @@ def test_rewinding_to_a_checkpoint():
     population.begin({0: np.random.default_rng(0)})
     with pytest.raises(InvalidEdit, match="No checkpoint"):  # another learner has stored nothing
         population.edit({0: Edit(rewind="checkpoint")})
+
+
+def test_reset_empties_moments_together_with_clocks_whatever_else_is_asked():
+    population = trained(Adam(0.003), updates=50)
+    population.edit({0: Edit(store=True, optimizer_state="reset")})
+    assert population.state.restarted[0] == 50
+    assert all(flat.abs().max() == 0 for flat in population.state.moments)
+
+
+def test_an_edit_that_asks_for_nothing_does_nothing_whatever_the_others_do():
+    population = helpers.population(2, optimizer=Adam(0.003))
+    population.train(*helpers.batches(50, 2))
+    before = helpers.live_parameters(population, 0, population.state.moments[0])
+    idle, other = Edit(optimizer_state="reset"), Edit(prune=(1, 0))
+    assert population.edit({0: idle, 1: other}, helpers.probe(population)) == {0: 0, 1: 0}
+    assert population.state.restarted[0] == 0
+    for mine, old in zip(helpers.live_parameters(population, 0, population.state.moments[0]), before, strict=True):
+        assert torch.equal(mine, old)
+
+
+def test_donors_of_another_number_of_layers_are_refused():
+    population = trained(Adam(0.003))
+    edit = Edit(grow=(0, 1), optimizer_state="transplant", donors=((),))
+    with pytest.raises(InvalidEdit, match="for 1 layers; give 2"):
+        population.edit({0: edit}, helpers.probe(population))

@@ -84,7 +84,7 @@ class EpisodeSpec:
 
     @property
     def action_space(self) -> spaces.Dict:
-        """Counts per layer for each kind of edit, an index for each rule, two switches, a budget."""
+        """Counts per layer for each kind of edit, an index for each rule, three switches, a budget."""
         counts = {kind: spaces.MultiDiscrete(np.array(self.capacity) + 1) for kind in KINDS}
         rules = {name: spaces.Discrete(len(names)) for name, names in RULE_FIELDS.items()}
         switches = {name: spaces.Discrete(2) for name in SWITCHES}

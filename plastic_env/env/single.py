@@ -25,10 +25,10 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
 
     Observation: `Dict(global=Box[7], layers=Box[hidden layers, 12])`, float32 in [-1, 1]; the fields are
         listed in `plastic_env.env.encoding`.
-    Action: `Dict`: units to `grow`, `prune`, `recycle` in each hidden layer (MultiDiscrete), the rules that
-        select them and the `insertion` of newborns (Discrete), `rewind` and `reset` (Discrete(2)), `budget`
-        (Discrete, from 1): updates to train before the next decision. `env.unwrapped.episode.action(...)`
-        fills in what you leave out.
+    Action: `Dict`: units to `grow`, `prune`, `recycle` in each hidden layer (MultiDiscrete); the rules that
+        select them, the `insertion`, `optimizer_state` and `trainability` of newborns, and what to `rewind` to
+        (Discrete); `transfer_bias`, `store` and `reset` (Discrete(2)); `budget` (Discrete, from 1): updates to
+        train before the next decision. `env.unwrapped.episode.action(...)` fills in what you leave out.
     Reward: by default the step's share of TAOA, so that the return is the stream's mean online accuracy.
     Ends: `terminated` when the stream is used up or the learner diverged (`info["diverged"]`), `truncated` when the
         compute cap is reached.

@@ -37,7 +37,7 @@ def allocate(
         raise InvalidSetting(f"compactness is {compactness!r}; give a fraction in (0, 1].")
     if not slots or not all(is_whole(n, 1) for n in (inputs, *slots)):
         raise InvalidSetting(f"inputs={inputs!r}, slots={slots!r}; give whole numbers of at least 1.")
-    budget = compactness * _size(inputs, slots)
+    budget = compactness * _size(inputs, slots) * (1 + 1e-12)  # .29 * 100 is less than 29 in floating point
     best = (1,) * len(slots)
     if _size(inputs, best) > budget:
         raise InvalidSetting(

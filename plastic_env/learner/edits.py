@@ -33,7 +33,8 @@ class Edit:
         (recycled ones first, in stored order); () takes the nearest by incoming cosine.
     trainability: how fast units learn afterwards: a name or a rule (`trainability.py`).
     transfer_bias: whether the mean activation of removed units goes into the biases of the units that they fed.
-    rewind: a name in `REWINDS`: return all live units and the head there, with empty optimizer state.
+    rewind: a name in `REWINDS`: return all live units and the head there, with empty optimizer state. A checkpoint
+        holds weights by place: newborns in a recycled place return to what was stored there.
     store: keep the weights as they are before this edit, to be rewound to later.
     reset: draw everything anew: all initial weights, all live weights, the optimizer state.
     """
@@ -113,13 +114,15 @@ def check_edit(edit: Edit, state: State, member: int, activation: Activation) ->
                 f"grow asks for {grow[layer]} units in hidden layer {layer}, which has {slots - left} dormant slots "
                 f"({left} of {slots} live): grow at most {slots - left}, or build the learner with more slots."
             )
+    if len(edit.donors) not in (0, len(capacity)):
+        raise InvalidEdit(f"donors names units for {len(edit.donors)} layers; give {len(capacity)}, or () for none.")
     _check_sense(edit, state, member, activation)
 
 
 def clip_edit(edit: Edit, state: State, member: int, activation: Activation) -> Edit:
     """The nearest edit that can be done: counts cut to what the layers allow, in the order prune, recycle, grow;
-    no rewinding where there is nothing to return to; dormant newborns with fresh optimizer state where the
-    rules asked for make no sense."""
+    no rewinding where there is nothing to return to; dormant newborns where the insertion rule makes no sense, and
+    fresh optimizer state where the rule for that doesn't."""
     live, capacity = state.live(member), state.capacity
     grow, prune, recycle = (edit.counts(kind, len(capacity)) for kind in KINDS)
     prune = tuple(min(asked, units - 1) for asked, units in zip(prune, live, strict=True))
@@ -130,10 +133,11 @@ def clip_edit(edit: Edit, state: State, member: int, activation: Activation) -> 
     edit = replace(edit, grow=grow, prune=prune, recycle=recycle)
     if edit.reset or not _can_rewind(edit, state, member):
         edit = replace(edit, rewind="none")
-    try:
-        _check_sense(edit, state, member, activation)
-    except InvalidEdit:
-        edit = replace(edit, insertion="dormant", optimizer_state="fresh")
+    if not _makes_sense(edit, state, member, activation):
+        kept = replace(edit, insertion="dormant")
+        edit = kept if _makes_sense(kept, state, member, activation) else replace(edit, optimizer_state="fresh")
+    if not _makes_sense(edit, state, member, activation):
+        edit = replace(edit, insertion="dormant")
     return edit
 
 
@@ -177,6 +181,14 @@ def _check_sense(edit: Edit, state: State, member: int, activation: Activation) 
         raise InvalidEdit("No checkpoint has been stored to rewind to; ask for store=True in an earlier edit.")
     if edit.rewind != "none" and edit.reset:
         raise InvalidEdit("reset draws new weights and rewind returns to old ones; ask for one of them.")
+
+
+def _makes_sense(edit: Edit, state: State, member: int, activation: Activation) -> bool:
+    try:
+        _check_sense(edit, state, member, activation)
+    except InvalidEdit:
+        return False
+    return True
 
 
 def _can_rewind(edit: Edit, state: State, member: int) -> bool:

@@ -158,6 +158,7 @@ class Population:
         loss = -picked[..., 0].double().mean(-1).cpu().numpy()
         accuracy = hits.double().mean(-1).cpu().numpy()
         accuracy[~np.logical_and.accumulate(np.isfinite(loss), 0)] = 0
+        accuracy[:, state.frozen[members]] = 0
         trained = np.array(members)[~state.frozen[members]]
         state.updates[trained] += k
         sound = np.isfinite(loss).all(0) & torch.isfinite(weights.sum(-1)).cpu().numpy()
@@ -215,18 +216,21 @@ class Population:
             raise InvalidEdit(
                 "The probe is of another moment: learners have been trained or edited since; probe again."
             )
+        macs = dict.fromkeys(edits, 0)
+        edits = {member: edit for member, edit in edits.items() if not edit.empty}
+        if not edits:
+            return macs
         before = {member: self.rngs[member].bit_generator.state for member in edits}
         try:
-            worths, macs = score_units(self.state, edits, probe, self.rngs, self.activation)
-            if not all(edit.empty for edit in edits.values()):
-                chosen = [member for member, edit in edits.items() if edit.selects]
-                signals = {} if probe is None else {member: probe.signals(member) for member in chosen}
-                self.state = apply_edits(self.state, edits, worths, signals, self.rngs, self.settings.init)
+            worths, spent = score_units(self.state, edits, probe, self.rngs, self.activation)
+            chosen = [member for member, edit in edits.items() if edit.selects]
+            signals = {} if probe is None else {member: probe.signals(member) for member in chosen}
+            self.state = apply_edits(self.state, edits, worths, signals, self.rngs, self.settings.init)
         except BaseException:
             for member, generator in before.items():
                 self.rngs[member].bit_generator.state = generator
             raise
-        return macs
+        return macs | spent
 
     def _fits(self, probe: Probe) -> bool:
         return probe.state is self.state and np.array_equal(probe.updates, self.state.updates[probe.members])

@@ -117,7 +117,11 @@ def _values(phase: Phase) -> list[Any]:
     name = type(phase.rule).__name__
     if name not in _RULES:
         raise InvalidSnapshot(f"The trainability rule {name} is in force, which is not one of {', '.join(_RULES)}.")
-    return [name, vars(phase.rule), phase.cohort, phase.since]
+    # numpy's scalars would have to be pickled
+    settings = {
+        key: value.item() if isinstance(value, np.generic) else value for key, value in vars(phase.rule).items()
+    }
+    return [name, settings, phase.cohort, phase.since]
 
 
 def _phase(values: list[Any]) -> Phase:

@@ -55,6 +55,9 @@ def apply_edits(
     )
     following = repack(redrawn, draft.units, draft.sources, _origin(redrawn, edits))
     for member, edit in edits.items():
+        if edit.optimizer_state == "reset":
+            for flat in following.moments:
+                flat[member] = 0
         if edit.selects and not edit.restarts:
             _settle(state, following, member, edit, changes[member], signals[member], rngs[member], init)
     return following
@@ -210,9 +213,6 @@ def _settle(
             )
         if change.newborn.size and edit.optimizer_state == "transplant":
             _transplant(after, member, layer, edit, change, below[0])
-    if edit.optimizer_state == "reset":
-        for flat in after.moments:
-            flat[member] = 0
 
 
 def _transplant(after: State, member: int, layer: int, edit: Edit, change: _Change, incoming: Tensor) -> None:

@@ -1,6 +1,6 @@
 """What survivors and newborns inherit: optimizer state from donors, mean activations by biases.
 
-All functions write into one learner's views; see `edits.py` for when.
+All functions write into one learner's views; see `transaction.py` for when.
 """
 
 from __future__ import annotations
