@@ -26,8 +26,6 @@ from plastic_env.streams import Scenario, TaskStream
 
 CHUNK_BYTES = 16 * 2**20  # inputs laid out at a time
 CHUNK_UPDATES = 64
-
-
 _ARRAYS = ("position", "edited", "accuracy", "accuracy_change", "loss", "at_shift", "over")  # of Lifetime, [n] each
 
 
@@ -96,9 +94,7 @@ class Lifetime:
             self._remember(member, *self._first_batches(self.streams[member]))
         self.population.begin(learners)
         members = list(rngs)
-        for values in (*vars(self.ledger).values(), self.position, self.edited, self.at_shift, self.over):
-            values[members] = 0
-        for values in (self.accuracy, self.accuracy_change, self.loss):
+        for values in (*vars(self.ledger).values(), *(getattr(self, name) for name in _ARRAYS)):
             values[members] = 0
         self._probe(members)
         self._cohorts.clear()

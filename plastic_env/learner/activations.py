@@ -50,7 +50,7 @@ class ReLU(_Fixed):
         return h, h
 
     def backward(self, delta: Tensor, saved: Tensor) -> Tensor:
-        """delta * phi\'(z)."""
+        """delta * phi'(z)."""
         return torch.ops.aten.threshold_backward(delta, saved, 0)
 
 
@@ -116,11 +116,8 @@ class SmoothLeaky(_Fixed):
         return z * (gate * (1 - self.r)).add_(self.r), z
 
     def backward(self, delta: Tensor, saved: Tensor) -> Tensor:
-        """delta * phi\'(z)."""
-        slope = self.c / self.p
-        gate = torch.sigmoid(saved * slope)
-        # d/dz [z s] = s + z slope s (1 - s)
-        bend = (1 - gate).mul_(saved).mul_(slope).add_(1).mul_(gate)
+        """delta * phi'(z)."""
+        bend = _gated_slope(saved, self.c / self.p)
         return delta.mul_(bend.mul_(1 - self.r).add_(self.r))
 
 
@@ -167,10 +164,14 @@ class _Randomised(_Fixed):
 
     def backward(self, delta: Tensor, saved: Tensor) -> Tensor:
         z, r = saved
-        slope = self.rule.c / self.rule.p
-        gate = torch.sigmoid(z * slope)
-        bend = (1 - gate).mul_(z).mul_(slope).add_(1).mul_(gate)
+        bend = _gated_slope(z, self.rule.c / self.rule.p)
         return delta.mul_(torch.lerp(bend, torch.ones_like(bend), r))
+
+
+def _gated_slope(z: Tensor, slope: float) -> Tensor:
+    """d/dz [z s] = s + z slope s (1 - s), with s = sigmoid(slope z)."""
+    gate = torch.sigmoid(z * slope)
+    return (1 - gate).mul_(z).mul_(slope).add_(1).mul_(gate)
 
 
 ACTIVATIONS: dict[str, Activation] = {

@@ -133,12 +133,11 @@ def clip_edit(edit: Edit, state: State, member: int, activation: Activation) -> 
     edit = replace(edit, grow=grow, prune=prune, recycle=recycle)
     if edit.reset or not _can_rewind(edit, state, member):
         edit = replace(edit, rewind="none")
-    if not _makes_sense(edit, state, member, activation):
-        kept = replace(edit, insertion="dormant")
-        edit = kept if _makes_sense(kept, state, member, activation) else replace(edit, optimizer_state="fresh")
-    if not _makes_sense(edit, state, member, activation):
-        edit = replace(edit, insertion="dormant")
-    return edit
+    dormant = replace(edit, insertion="dormant")
+    for nearest in (edit, dormant, replace(edit, optimizer_state="fresh")):
+        if _makes_sense(nearest, state, member, activation):
+            return nearest
+    return replace(dormant, optimizer_state="fresh")
 
 
 def _check_names(edit: Edit) -> None:

@@ -26,6 +26,14 @@ class Layer(NamedTuple):
     weight: Tensor  # [n, out, in]
     bias: Tensor  # [n, 1, out]
 
+    def clone(self) -> Layer:
+        """A copy."""
+        return Layer(self.weight.clone(), self.bias.clone())
+
+    def of(self, members: int | list[int]) -> Layer:
+        """The layer of some learners (a copy) or, without the first axis, of one (a view)."""
+        return Layer(self.weight[members], self.bias[members])
+
 
 class Trace(NamedTuple):
     """What a forward pass leaves behind for the backward pass."""

@@ -25,11 +25,9 @@ from plastic_env.learner.optimizers import Timing
 from plastic_env.learner.probing import Probe
 from plastic_env.learner.scoring import score_units
 from plastic_env.learner.settings import LearnerSettings
-from plastic_env.learner.state import Sources, State, Units, repack, stored_width
+from plastic_env.learner.state import COUNTERS, Sources, State, Units, repack, stored_width
 from plastic_env.learner.trainability import unit_factors
 from plastic_env.learner.transaction import apply_edits, draw_initial
-
-_COUNTERS = ("updates", "restarted", "ids", "cohorts", "frozen", "stored")  # of State, one per learner
 
 
 class Scores(NamedTuple):
@@ -112,8 +110,8 @@ class Population:
         """Replace members by new learners, drawn from the given generators."""
         state, sources = self.state, [Sources.unchanged(units) for units in self.state.units]
         units = list(state.units)
-        initial = [Layer(*(t.clone() for t in layer)) for layer in state.initial]
-        counters = {name: getattr(state, name).copy() for name in _COUNTERS}
+        initial = [layer.clone() for layer in state.initial]
+        counters = {name: getattr(state, name).copy() for name in COUNTERS}
         phases = list(state.phases)
         for member, rng in rngs.items():
             self.rngs[member], phases[member] = rng, ()
@@ -171,7 +169,7 @@ class Population:
         A learner whose loss is not finite is frozen.
         """
         members = list(range(len(self))) if members is None else list(members)
-        weights = self._rows(members)[0]
+        weights = self.state.weights if self._is_everybody(members) else self.state.weights[members]
         layers, scratch = self.state.layout.views(weights), torch.empty_like(weights)
         gradients = self.state.layout.views(scratch)
         trace = forward(layers, x.to(weights), self.activation)
@@ -235,6 +233,9 @@ class Population:
     def _fits(self, probe: Probe) -> bool:
         return probe.state is self.state and np.array_equal(probe.updates, self.state.updates[probe.members])
 
+    def _is_everybody(self, members: list[int]) -> bool:
+        return members == list(range(len(self)))
+
     def _uniform(self, members: list[int]) -> Uniform:
         """Random numbers for activations, from each learner's own generator."""
         generators, units = [self.noise[member] for member in members], max(self.capacity)
@@ -252,7 +253,7 @@ class Population:
         The population's own memory if that is all of it, else copies. Frozen learners are never stored.
         """
         state = self.state
-        if members == list(range(len(self))) and not state.frozen.any():
+        if self._is_everybody(members) and not state.frozen.any():
             return state.weights, state.moments, lambda: None
         index = torch.tensor(members, device=state.weights.device)
         rows = [flat[index] for flat in (state.weights, *state.moments)]

@@ -72,14 +72,14 @@ def score_units(
 def _live_view(state: State, layer: int, members: list[int]) -> tuple[Layer, Tensor, Tensor]:
     """The live units' incoming weights, outgoing weights and ids."""
     layers = state.layout.views(state.weights)
-    into, out = (Layer(*(t[members] for t in layers[at])) for at in (layer, layer + 1))
+    into, out = (layers[at].of(members) for at in (layer, layer + 1))
     ids = torch.from_numpy(state.padded(layer, "id", -1, members)).to(into.weight.device)
     return into, out.weight, ids
 
 
 def _slots_view(state: State, layer: int, members: list[int]) -> tuple[Layer, Tensor, Tensor]:
     """All slots' initial weights from and to live units, and -1 for ids."""
-    below, above = (Layer(*(t[members] for t in state.initial[at])) for at in (layer, layer + 1))
+    below, above = (state.initial[at].of(members) for at in (layer, layer + 1))
     incoming, outgoing = below.weight, above.weight  # [m, slots, slots below], [m, slots above, slots]
     if layer > 0:
         incoming = _live_columns(state, incoming, layer - 1, members)

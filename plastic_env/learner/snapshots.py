@@ -20,12 +20,11 @@ from plastic_env.errors import InvalidSnapshot
 from plastic_env.files import write_atomically
 from plastic_env.learner.network import Layer, Layout
 from plastic_env.learner.population import Population
-from plastic_env.learner.state import UNIT_FIELDS, State, Units
+from plastic_env.learner.state import COUNTERS, UNIT_FIELDS, State, Units
 from plastic_env.learner.trainability import TRAINABILITY, Phase
 
 HEADER = b"plastic_env snapshot 1\n"
 Captured = dict[str, Any]
-_ARRAYS = ("updates", "restarted", "ids", "cohorts", "frozen", "stored")
 _RULES = {type(rule).__name__: type(rule) for rule in TRAINABILITY.values() if rule is not None}
 
 
@@ -71,7 +70,7 @@ def capture(population: Population, members: Sequence[int] | None = None) -> Cap
         "weights": state.weights[rows],
         "moments": [flat[rows] for flat in state.moments],
         **{name: [[t[rows] for t in layer] for layer in found] for name, found in layers.items()},
-        **{name: torch.from_numpy(getattr(state, name)[rows]) for name in _ARRAYS},
+        **{name: torch.from_numpy(getattr(state, name)[rows]) for name in COUNTERS},
         "units": [
             [
                 torch.from_numpy(np.stack([getattr(units, name) for name in UNIT_FIELDS]))
@@ -105,7 +104,7 @@ def restore(population: Population, captured: Captured) -> None:
         moments=[flat.to(like, copy=True) for flat in captured["moments"]],
         phases=tuple(tuple(_phase(values) for values in member) for member in captured["phases"]),
         checkpoint=[Layer(*(t.to(like, copy=True) for t in layer)) for layer in captured["checkpoint"]] or None,
-        **{name: captured[name].numpy().copy() for name in _ARRAYS},
+        **{name: captured[name].numpy().copy() for name in COUNTERS},
     )
     for generator, noise in zip(population.noise, captured["noise"], strict=True):
         generator.set_state(noise)

@@ -50,6 +50,9 @@ class Units:
 UNIT_FIELDS = ("slot", "id", "cohort", "born", "clock")
 
 
+COUNTERS = ("updates", "restarted", "ids", "cohorts", "frozen", "stored")  # arrays [n] of a State
+
+
 @dataclass(frozen=True)
 class State:
     """n learners. Tensors are stacked over learners; bookkeeping is numpy, as decisions need it on the host.

@@ -76,8 +76,12 @@ def draw_initial(initial: list[Layer], member: int, rng: np.random.Generator, in
 class _Change:
     units: Units  # of one layer, after the edit
     source: np.ndarray  # position before the edit of each of them, -1: its weights start anew
-    born: np.ndarray  # slots of the newborns
-    newborn: np.ndarray  # their positions
+    newborn: np.ndarray  # positions of those born
+
+    @property
+    def incumbent(self) -> np.ndarray:
+        """Positions of those that go on with what they have."""
+        return np.flatnonzero(self.source >= 0)
 
 
 @dataclass
@@ -93,7 +97,7 @@ class _Draft:
     @staticmethod
     def of(state: State, edits: Mapping[int, Edit]) -> _Draft:
         redrawn = any(edit.reset or (edit.births and edit.insertion != "dormant") for edit in edits.values())
-        initial = [Layer(*(t.clone() for t in layer)) for layer in state.initial] if redrawn else state.initial
+        initial = [layer.clone() for layer in state.initial] if redrawn else state.initial
         counters = {name: getattr(state, name).copy() for name in ("restarted", "ids", "cohorts", "stored")}
         sources = [Sources.unchanged(member) for member in state.units]
         return _Draft(initial, list(state.units), sources, list(state.phases), counters)
@@ -108,9 +112,10 @@ class _Draft:
         changes = [editor.change(layer, worths) for layer in range(len(state.capacity))]
         places = [*(change.units.slot for change in changes), np.arange(state.layout.widths[-1])]
         for layer, change in enumerate(changes):
-            if change.born.size:
-                below, above = (Layer(*(t[member] for t in self.initial[at])) for at in (layer, layer + 1))
-                find_insertion(edit).prepare(Birth(below, above, change.born, places[layer + 1], INITS[init], rng))
+            if change.newborn.size:
+                below, above = (self.initial[at].of(member) for at in (layer, layer + 1))
+                slots = change.units.slot[change.newborn]
+                find_insertion(edit).prepare(Birth(below, above, slots, places[layer + 1], INITS[init], rng))
         self.units[member] = tuple(change.units for change in changes)
         self.sources[member] = Sources(tuple(change.source for change in changes), head=not edit.restarts)
         self.phases[member] = _phases(state, member, edit)
@@ -143,15 +148,13 @@ class _Editor:
             again = np.sort(_order(worths[self.member, layer, "recycle"][stay])[:recycle])
             source[again] = -1
             kept = self._reborn(kept, again)
-        slots = kept.slot[source < 0]
         if grow:
             worth = worths[self.member, layer, "grow"]
             dormant = np.setdiff1d(np.arange(len(worth)), kept.slot)
             grown = dormant[_order(-worth[dormant])[:grow]]
             kept = kept.join(self._newborn(grown))
             source = np.append(source, np.full(grow, -1))
-            slots = np.append(slots, grown)
-        return self._restart(_Change(kept, source, slots, np.flatnonzero(source < 0)))
+        return self._restart(_Change(kept, source, np.flatnonzero(source < 0)))
 
     def _reborn(self, units: Units, positions: np.ndarray) -> Units:
         """`units` with those at `positions` replaced by newborns in the same slots."""
@@ -205,7 +208,7 @@ def _settle(
                     inputs=_align(signals.activations[layer], sources[layer]),
                     deltas=_align(signals.deltas[layer + 1], sources[layer + 2]),
                     newborn=change.newborn,
-                    incumbent=np.flatnonzero(change.source >= 0),
+                    incumbent=change.incumbent,
                     before=before.live(member)[layer],
                     init=INITS[init],
                     rng=rng,
@@ -216,7 +219,7 @@ def _settle(
 
 
 def _transplant(after: State, member: int, layer: int, edit: Edit, change: _Change, incoming: Tensor) -> None:
-    newborn, incumbent = change.newborn, np.flatnonzero(change.source >= 0)
+    newborn, incumbent = change.newborn, change.incumbent
     wanted = edit.donors[layer] if edit.donors else ()
     if wanted:
         donors = named_donors(change.units.id, wanted, newborn, incumbent)
@@ -245,7 +248,7 @@ def _store(state: State, members: Sequence[int]) -> list[Layer] | None:
     """The checkpoint after `members` have stored their live weights; dormant slots store their initial ones."""
     if not members:
         return state.checkpoint
-    checkpoint = [Layer(*(t.clone() for t in layer)) for layer in state.checkpoint or state.initial]
+    checkpoint = [layer.clone() for layer in state.checkpoint or state.initial]
     for member in members:
         slots = [units.slot for units in state.units[member]]
         axes = [np.arange(state.layout.widths[0]), *slots, np.arange(state.layout.widths[-1])]
@@ -263,7 +266,7 @@ def _origin(state: State, edits: Mapping[int, Edit]) -> list[Layer]:
     members = [member for member, edit in edits.items() if edit.rewind == "checkpoint"]
     if not members or state.checkpoint is None:
         return state.initial
-    origin = [Layer(*(t.clone() for t in layer)) for layer in state.initial]
+    origin = [layer.clone() for layer in state.initial]
     for layer, stored in zip(origin, state.checkpoint, strict=True):
         for mine, theirs in zip(layer, stored, strict=True):
             mine[members] = theirs[members]

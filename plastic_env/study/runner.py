@@ -57,7 +57,8 @@ def run_study(
     groups = study.groups()
     make_folder(folder)
     clear_unfinished(folder)
-    pending = [at for at, runs in enumerate(groups) if overwrite or any(read_run(folder, run) is None for run in runs)]
+    present = [[None if overwrite else read_run(folder, run) for run in runs] for runs in groups]
+    pending = [at for at, found in enumerate(present) if None in found]
     total = sum(len(groups[at]) * groups[at][0].scenario.stream(0).updates for at in pending)
     with tqdm(total=total, unit=" updates", unit_scale=True, disable=not (show_progress and pending)) as bar:
         if threads == 1 or len(pending) <= 1:
@@ -65,10 +66,10 @@ def run_study(
         else:
             failures = _run_in_processes(study, groups, pending, folder, overwrite, threads, bar.update)
     results: dict[str, list[Result]] = {}
-    for runs in groups:
+    for runs, found in zip(groups, present, strict=True):
         if runs[0].method_name not in failures:
-            for run in runs:
-                result = read_run(folder, run)
+            for run, known in zip(runs, found, strict=True):
+                result = known or read_run(folder, run)
                 if result is None:
                     raise FileError(f"{run.id}.parquet has vanished from {folder}; run again to make it anew.")
                 results.setdefault(run.method_name, []).append(result)
