@@ -24,7 +24,8 @@ class Dataset:
     """A classification data set in memory, split once and for all.
 
     `inputs` [samples, features] float32 and `targets` [samples] int64 are trained on;
-    `test_inputs` and `test_targets`, shaped alike, never are.
+    `test_inputs` and `test_targets`, shaped alike, never are. `shape`: channels, height and width,
+    if a sample's features are those of an image, one channel after the other; else None.
 
     Raises:
         InvalidData: shapes that do not fit, non-finite inputs, labels outside of `classes`.
@@ -36,8 +37,14 @@ class Dataset:
     test_inputs: Tensor
     test_targets: Tensor
     classes: int
+    shape: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
+        if self.shape is not None and (len(self.shape) != 3 or np.prod(self.shape) != self.features):
+            raise InvalidData(
+                f"Data set {self.name!r} has shape {self.shape} and {self.features} features; give (channels, height, "
+                "width), whose product is the number of features, or None if the samples are no images."
+            )
         for part, inputs, targets in (
             ("training", self.inputs, self.targets),
             ("test", self.test_inputs, self.test_targets),

@@ -30,7 +30,7 @@ def digits() -> Dataset:
     pixels = (images - images[~test].mean()) / images[~test].std()
     x = torch.from_numpy(pixels.astype(np.float32))
     y = torch.from_numpy(labels.astype(np.int64))
-    return Dataset("digits", x[~test], y[~test], x[test], y[test], classes=10)
+    return Dataset("digits", x[~test], y[~test], x[test], y[test], classes=10, shape=(1, 8, 8))
 
 
 DATASETS = {"digits": digits}

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from plastic_env import LearnerSettings, Population
+from plastic_env import Conv, Dense, LearnerSettings, Population
 from plastic_env.learner.activations import ACTIVATIONS
+from plastic_env.learner.network import Shape
 from plastic_env.learner.state import UNIT_FIELDS, State
 
 INPUTS, CLASSES = 7, 4
+PICTURE = (2, 6, 6)  # channels, height, width
 
 
 class SmoothLeaky(nn.Module):
@@ -23,53 +23,90 @@ class SmoothLeaky(nn.Module):
         return rule.r * z + (1 - rule.r) * z * torch.sigmoid(rule.c * z / rule.p)
 
 
-PLAIN = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "smooth_leaky": SmoothLeaky, "tanh": nn.Tanh, "gelu": nn.GELU}
+class CReLU(nn.Module):
+    """Features or channels 0, 0, 1, 1, ...: of each unit the positive and the negative part."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        both = torch.relu(z).repeat_interleave(2, 1)
+        both[:, 1::2] = torch.relu(-z)
+        return both
+
+
+PLAIN = {
+    "relu": nn.ReLU,
+    "crelu": CReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "smooth_leaky": SmoothLeaky,
+    "tanh": nn.Tanh,
+    "gelu": nn.GELU,
+}
 PLAIN |= {"random_smooth_leaky": SmoothLeaky}  # when nothing is trained
 
 
 def population(
-    n: int = 3, hidden: tuple[int, ...] = (12, 10), live: float = 1.0, seed: int = 0, **settings
+    n: int = 3, hidden: tuple = (12, 10), live: float = 1.0, seed: int = 0, inputs: Shape = INPUTS, **settings
 ) -> Population:
-    made = Population(n, INPUTS, CLASSES, LearnerSettings(hidden=hidden, live=live, **settings), dtype=torch.float64)
+    made = Population(n, inputs, CLASSES, LearnerSettings(hidden=hidden, live=live, **settings), dtype=torch.float64)
     made.begin({member: np.random.default_rng([seed, member]) for member in range(n)})
     return made
 
 
-def batches(k: int, n: int, size: int = 5, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Random data: x [k, n, size, INPUTS], y [k, n, size]."""
+def batches(k: int, n: int, size: int = 5, seed: int = 0, inputs: int = INPUTS) -> tuple[Tensor, Tensor]:
+    """Random data: x [k, n, size, inputs], y [k, n, size]."""
     rng = np.random.default_rng(seed)
-    x = torch.from_numpy(rng.normal(size=(k, n, size, INPUTS)))
+    x = torch.from_numpy(rng.normal(size=(k, n, size, inputs)))
     return x, torch.from_numpy(rng.integers(CLASSES, size=(k, n, size)))
 
 
 def probe(population: Population, seed: int = 99, members: list[int] | None = None):
     members = list(range(len(population))) if members is None else members
-    x, y = batches(1, len(members), 16, seed)
+    x, y = batches(1, len(members), 16, seed, population.network.inputs)
     return population.probe(x[0], y[0], members)
 
 
 def live_parameters(population: Population, member: int, flat: Tensor | None = None) -> list[Tensor]:
-    """Weight, bias, weight, bias, ... of one learner, cut to its live units; copies."""
-    layers = population.layers() if flat is None else population.state.layout.views(flat)
-    widths, found = population.widths(member), []
-    for at, layer in enumerate(layers):
-        found.append(layer.weight[member, : widths[at + 1], : widths[at]].clone())
-        found.append(layer.bias[member, 0, : widths[at + 1]].clone())
+    """Weight and bias, with normalisation also gain and shift, layer by layer, of one learner's live units; copies."""
+    state, found = population.state, []
+    for at in range(len(state.initial)):
+        weight, vectors = state.layer(state.weights if flat is None else flat, member, at)
+        found += [weight.flatten(1).clone(), *(row.clone() for row in vectors[:3])]
     return found
 
 
 def plain_network(population: Population, member: int) -> nn.Sequential:
     """A torch.nn network of one learner's live units."""
-    widths = population.widths(member)
-    activation = PLAIN[population.settings.activation]
-    modules: list[nn.Module] = []
-    for below, above in pairwise(widths):
-        modules += [nn.Linear(below, above, dtype=torch.float64), activation()]
-    network = nn.Sequential(*modules[:-1])
+    settings, widths = population.settings, population.widths(member)[1:]
+    function = PLAIN[settings.activation]
+    modules: list[nn.Module] = [] if population.network.image is None else [nn.Unflatten(1, PICTURE)]
+    outputs = population.network.input_units
+    for spec, units in zip(settings.layers, widths, strict=False):
+        if isinstance(spec, Conv):
+            modules.append(nn.Conv2d(outputs, units, spec.kernel, padding="same", dtype=torch.float64))
+        else:
+            modules += [*flattened(modules), nn.LazyLinear(units, dtype=torch.float64)]
+        modules += NORMED[settings.norm, type(spec)](units)
+        modules += [function(), *([nn.MaxPool2d(spec.pool)] if isinstance(spec, Conv) else [])]
+        outputs = units * (2 if function is CReLU else 1)
+    network = nn.Sequential(*modules, *flattened(modules), nn.LazyLinear(widths[-1], dtype=torch.float64))
     with torch.no_grad():
+        network.eval()(torch.zeros(1, population.network.inputs, dtype=torch.float64))  # sizes of lazy layers
         for parameter, value in zip(network.parameters(), live_parameters(population, member), strict=True):
-            parameter.copy_(value)
-    return network
+            parameter.copy_(value.view_as(parameter))
+    return network.train()
+
+
+def flattened(modules: list[nn.Module]) -> list[nn.Module]:
+    return [nn.Flatten()] if modules and isinstance(modules[-1], nn.MaxPool2d) else []
+
+
+NORMED = {
+    ("none", Dense): lambda units: [],
+    ("none", Conv): lambda units: [],
+    ("layer", Dense): lambda units: [nn.LayerNorm(units, dtype=torch.float64)],
+    ("layer", Conv): lambda units: [nn.GroupNorm(1, units, dtype=torch.float64)],
+    ("batch", Dense): lambda units: [nn.BatchNorm1d(units, dtype=torch.float64)],
+    ("batch", Conv): lambda units: [nn.BatchNorm2d(units, dtype=torch.float64)],
+}
 
 
 def fingerprint(population: Population) -> list:

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from plastic_env import SGD, Edit
+from plastic_env import SGD, Edit, LearnerSettings
 from plastic_env.learner import diagnostics
 from plastic_env.learner.compute import forward_macs, training_macs
+from plastic_env.learner.network import Network
 from plastic_env.learner.probing import diagnose
 
 # four samples of three live units and one column of padding
@@ -109,5 +110,6 @@ def test_diagnosis_of_a_grown_learner_by_autograd():
 def test_macs_equal_a_hand_count():
     # 3 inputs, 4 and 5 live units, 2 classes: forward 12 + 20 + 10;
     # backward the same for the weights, and 20 + 10 for the activations
-    assert forward_macs((3, 4, 5, 2)) == 42
-    assert training_macs((3, 4, 5, 2)) == 42 + 42 + 30
+    network = Network.of(LearnerSettings(hidden=(8, 8)), 3, 2)
+    assert forward_macs(network, (3, 4, 5, 2)) == 42
+    assert training_macs(network, (3, 4, 5, 2)) == 42 + 42 + 30

@@ -14,7 +14,6 @@ from plastic_env import SGD, Adam, Edit
 from plastic_env.errors import InvalidEdit, UnknownName
 from plastic_env.learner.edits import KINDS, REWINDS, clip_edit
 from plastic_env.learner.insertion import INSERTIONS, Fresh
-from plastic_env.learner.network import forward
 from plastic_env.learner.probing import diagnose
 from plastic_env.learner.selection import GROW_RULES, PRUNE_RULES
 from plastic_env.learner.trainability import TRAINABILITY
@@ -70,7 +69,7 @@ class Fails(Fresh):
     settles = True
 
     def settle(self, layer):
-        layer.incoming[:] = 0
+        layer.below.weight[:] = 0
         raise RuntimeError("out of luck")
 
 
@@ -101,7 +100,7 @@ def test_clip_keeps_what_is_possible():
 def test_growing_takes_the_most_active_dormant_units():
     population = trained(n=1, live=0.5)
     probe = helpers.probe(population)
-    below, inputs = population.state.initial[0], probe.activations[0][0]
+    below, inputs = population.state.initial[0], probe.inputs[0][0]
     activity = (torch.relu(inputs @ below.weight[0].T + below.bias[0]) > 0.05).double().mean(0)[6:]  # slots 6 .. 11
     best = 6 + np.argsort(-activity.numpy(), kind="stable")[:2]
     population.edit({0: Edit(grow=(2, 0))}, probe)
@@ -111,7 +110,7 @@ def test_growing_takes_the_most_active_dormant_units():
 def test_growing_above_a_layer_measures_through_its_live_units_only():
     population = trained(n=1, live=0.5)
     probe = helpers.probe(population)
-    wiring, h = population.state.initial[1], probe.activations[1][0, :, :6]
+    wiring, h = population.state.initial[1], probe.inputs[1][0, :, :6]
     activity = (torch.relu(h @ wiring.weight[0, :, :6].T + wiring.bias[0]) > 0.05).double().mean(0)[5:]
     best = 5 + np.argsort(-activity.numpy(), kind="stable")[:3]
     population.edit({0: Edit(grow=(0, 3))}, probe)
@@ -130,7 +129,7 @@ def test_recycling_replaces_the_least_useful_in_place():
     population = trained(n=1)
     probe = helpers.probe(population)
     outgoing = helpers.live_parameters(population, 0)[2].abs().sum(0)
-    utility = probe.activations[1][0].abs().mean(0)[:12] * outgoing
+    utility = probe.inputs[1][0].abs().mean(0)[:12] * outgoing
     weakest = utility.argsort()[:3].numpy()
     before = population.state.units[0][0]
     population.edit({0: Edit(recycle=(3, 0), insertion="fresh")}, probe)
@@ -224,8 +223,7 @@ def test_rewinding_returns_survivors_and_head_to_their_initial_weights():
     untouched = helpers.live_parameters(population, 1)
     ids = population.state.units[0][0].id
     population.edit({0: Edit(prune=(3, 2), prune_rule="youngest", rewind="initial")}, helpers.probe(population))
-    kept = [units.slot for units in population.state.units[0]]
-    axes = [np.arange(helpers.INPUTS), *kept, np.arange(helpers.CLASSES)]
+    axes = [np.arange(helpers.INPUTS), *(units.slot for units in population.state.units[0])]
     for at, (below, above) in enumerate(pairwise(axes)):
         weight, bias = helpers.live_parameters(population, 0)[2 * at : 2 * at + 2]
         torch.testing.assert_close(weight, population.state.initial[at].weight[0][above][:, below], rtol=0, atol=0)
@@ -257,7 +255,7 @@ def test_reset_draws_everything_anew_and_keeps_the_width():
     for mine, old in zip(helpers.live_parameters(population, 0), before, strict=True):
         assert not torch.equal(mine, old)
     assert all(flat[0].abs().max() == 0 for flat in population.state.moments)
-    assert all((units.born == population.state.updates[0]).all() for units in population.state.units[0])
+    assert all((units.born == population.state.updates[0]).all() for units in population.state.units[0][:-1])
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -300,7 +298,7 @@ def trained(n=3, live=1.0, optimizer=None):
 
 def logits(population):
     x, _ = helpers.batches(1, len(population), 16, seed=7)
-    return forward(population.layers(), x[0], population.activation).logits
+    return population.predict(x[0])
 
 
 def draw_edit(data, population, member):
@@ -339,7 +337,9 @@ def check_consistent(population, history):
     assert state.weights.shape == (len(population), state.layout.size)
     assert all(flat.shape == state.weights.shape for flat in state.moments)
     assert len(state.moments) == population.settings.optimizer.moments
-    for member, layers in enumerate(state.units):
+    for member, (*layers, head) in enumerate(state.units):
+        assert head.slot.tolist() == list(range(helpers.CLASSES))
+        assert (head.clock >= state.restarted[member]).all()
         ids = np.concatenate([units.id for units in layers])
         assert len(set(ids.tolist())) == len(ids)
         assert ids.max() < state.ids[member]

@@ -12,7 +12,6 @@ import torch
 from plastic_env import Edit
 from plastic_env.learner.activations import ACTIVATIONS
 from plastic_env.learner.export import save_module, to_module
-from plastic_env.learner.network import forward
 
 
 def edited(activation="relu"):
@@ -26,7 +25,7 @@ def edited(activation="relu"):
 def test_module_computes_the_same(activation):
     population = edited(activation)
     x, _ = helpers.batches(1, 2, 9)
-    logits = forward(population.layers(), x[0], population.activation).logits
+    logits = population.predict(x[0])
     for member in (0, 1):
         module = to_module(population, member)
         torch.testing.assert_close(module(x[0, member]), logits[member], rtol=0, atol=1e-6)

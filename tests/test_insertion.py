@@ -8,7 +8,6 @@ import torch
 from plastic_env import SGD, Adam, Edit
 from plastic_env.errors import InvalidEdit
 from plastic_env.learner.insertion import INSERTIONS, GradMax, Net2Wider
-from plastic_env.learner.network import forward
 
 LINEAR_SLOPE = 0.45 + 0.55 / 2  # of smooth_leaky at 0: r + (1 - r) / 2
 
@@ -21,7 +20,7 @@ def trained(live=0.5, activation="smooth_leaky", **settings):
 
 def logits(population):
     x, _ = helpers.batches(1, len(population), 16, seed=7)
-    return forward(population.layers(), x[0], population.activation).logits
+    return population.predict(x[0])
 
 
 @pytest.mark.parametrize("grow", [(4, 0), (0, 3), (5, 4), (1, 1)])
@@ -69,7 +68,7 @@ def test_net2wider_noise_is_relative_to_the_layers_weights():
 def test_gradmax_takes_the_top_right_singular_vectors():
     population = trained()
     probe = helpers.probe(population)
-    x, delta = probe.activations[0][0], probe.deltas[1][0][:, :5]
+    x, delta = probe.inputs[0][0], probe.deltas[1][0][:, :5]
     wanted = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], 1).T @ delta / len(x)  # [inputs + 1, units above]
     vectors = torch.linalg.svd(wanted).Vh[:3]
     norm = helpers.live_parameters(population, 0)[2].norm(dim=0).mean()
@@ -85,7 +84,7 @@ def test_gradmax_gradient_norm_is_the_sum_of_the_largest_singular_values():
     newborns' incoming gradient is s^2 times the sum of the squared top singular values."""
     population = trained()
     probe = helpers.probe(population)
-    x, delta = probe.activations[0][0], probe.deltas[1][0][:, :5]
+    x, delta = probe.inputs[0][0], probe.deltas[1][0][:, :5]
     singular = torch.linalg.svdvals(torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], 1).T @ delta)
     norm = helpers.live_parameters(population, 0)[2].norm(dim=0).mean()
     population.edit({0: Edit(grow=(3, 0), grow_rule="random", insertion=GradMax(scale=1 / norm.item()))}, probe)

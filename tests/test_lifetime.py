@@ -89,10 +89,10 @@ def test_ledger_counts_training_probes_and_scoring_by_hand():
     life = begun(learner=replace(SMALL, live=0.5), probe_samples=32)
     widths = (64, 8, 6, 10)
     update = 16 * (3 * (64 * 8 + 8 * 6 + 6 * 10) - 64 * 8)
-    assert update == 16 * training_macs(widths)
+    assert update == 16 * training_macs(life.population.network, widths)
     assert life.ledger.total[0] == 2 * update  # the first probe: 32 samples
     outcome = life.step({0: Plan(Edit(grow=(2, 0)), budget=5)})[0]
-    grown = 16 * training_macs((64, 10, 6, 10))
+    grown = 16 * training_macs(life.population.network, (64, 10, 6, 10))
     assert life.ledger.edits[0] == 32 * 8 * 64  # eight dormant units of the first layer, scored
     assert life.ledger.training[0] == 5 * grown
     assert life.ledger.probes[0] == 2 * update + 2 * grown + 2 * grown  # start, birth, end
@@ -104,8 +104,8 @@ def test_ledger_counts_training_probes_and_scoring_by_hand():
 
 
 def test_compute_cap_truncates_at_the_first_update_beyond_it():
-    update = 16 * training_macs((64, 16, 12, 10))
-    probe = 64 * training_macs((64, 16, 12, 10))
+    macs = training_macs(begun().population.network, (64, 16, 12, 10))
+    update, probe = 16 * macs, 64 * macs
     life = begun(compute_cap=probe + 7 * update - 1)
     outcome = life.step({0: Plan(budget=20)})[0]
     assert outcome.stop == 7

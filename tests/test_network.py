@@ -10,12 +10,14 @@ import torch.nn.functional as F
 
 from plastic_env import Edit, LearnerSettings, Population
 from plastic_env.learner.activations import ACTIVATIONS
-from plastic_env.learner.network import Layout, backward, cross_entropy_delta, forward
+from plastic_env.learner.network import backward, cross_entropy_delta, forward
+from plastic_env.learner.parameters import Layout
+from plastic_env.learner.stages import Mode
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_derivative_matches_autograd(name):
-    z = torch.linspace(-6, 6, 201, dtype=torch.float64, requires_grad=True)
+    z = torch.linspace(-6, 6, 201, dtype=torch.float64)[None].requires_grad_()
     reference = helpers.PLAIN[name]()(z)
     reference.sum().backward()
     h, saved = ACTIVATIONS[name].forward(z.detach())
@@ -32,32 +34,35 @@ def test_zero_maps_to_zero(name):
 def test_forward_and_gradients_match_autograd(name):
     population = helpers.population(activation=name)
     x, y = helpers.batches(1, len(population))
-    layers = population.layers()
-    scratch = torch.empty_like(population.state.weights)
-    gradients = population.state.layout.views(scratch)
-    trace = forward(layers, x[0], population.activation)
-    deltas = {}
-    delta = cross_entropy_delta(torch.log_softmax(trace.logits, -1), y[0])
-    backward(layers, gradients, trace, delta, population.activation, deltas.__setitem__)
+    logits, scratch = gradients(population, x[0], y[0])
     for member in range(len(population)):
         network = helpers.plain_network(population, member)
-        logits = network(x[0, member])
-        torch.testing.assert_close(trace.logits[member], logits.detach(), rtol=0, atol=1e-12)
-        F.cross_entropy(logits, y[0, member]).backward()
+        theirs = network(x[0, member])
+        torch.testing.assert_close(logits[member], theirs.detach(), rtol=0, atol=1e-12)
+        F.cross_entropy(theirs, y[0, member]).backward()
         ours = helpers.live_parameters(population, member, scratch)
         for mine, parameter in zip(ours, network.parameters(), strict=True):
             torch.testing.assert_close(mine, parameter.grad, rtol=0, atol=1e-12)
-        assert set(deltas) == {0, 1}
+
+
+def gradients(population, x, y):
+    """Logits, and the gradients of all parameters as one flat row per learner."""
+    network, modes = population.network, [Mode(population.activation)] * 2
+    layers, scratch = population.layers(), torch.empty_like(population.state.weights)
+    trace = forward(network, layers, x, modes)
+    delta = cross_entropy_delta(torch.log_softmax(trace.logits, -1), y)
+    backward(network, layers, population.state.layout.views(scratch), trace, delta, modes)
+    return trace.logits, scratch
 
 
 def test_layout_covers_every_parameter_once():
-    layout = Layout((3, 5, 2))
+    layout = Layout((3, 5, 2), blocks=(2, 4), rows=(3, 1))
     flat = torch.zeros(2, layout.size)
     for layer in layout.views(flat):
         layer.weight.add_(1)
-        layer.bias.add_(1)
+        layer.vectors.add_(1)
     assert (flat == 1).all()
-    assert layout.size == 3 * 5 + 5 + 5 * 2 + 2
+    assert layout.size == 3 * 2 * 5 + 3 * 5 + 5 * 4 * 2 + 2
 
 
 @pytest.mark.parametrize(("init", "gain", "bias"), [("torch", 1.0, True), ("kaiming", 6.0**0.5, False)])
@@ -76,7 +81,7 @@ def test_initial_weights_fill_the_stated_range(init, gain, bias):
 def test_randomised_smooth_leaky_draws_r_in_training_and_takes_its_mean_otherwise():
     rule, draws = ACTIVATIONS["random_smooth_leaky"], []
 
-    def uniform(z):
+    def uniform(z, row):
         draws.append(torch.rand(z.shape, dtype=z.dtype, generator=torch.Generator().manual_seed(len(draws))))
         return draws[-1].clone()
 

@@ -127,7 +127,7 @@ def test_stored_width_follows_the_widest_learner():
 @pytest.mark.parametrize(
     ("wrong", "error", "message"),
     [
-        ({"hidden": ()}, InvalidSetting, "at least one positive"),
+        ({"hidden": ()}, InvalidSetting, "at least one layer must be editable"),
         ({"hidden": (8, 0)}, InvalidSetting, "positive whole"),
         ({"live": 0.0}, InvalidSetting, r"fraction in \(0, 1\]"),
         ({"activation": "rely"}, UnknownName, "Did you mean 'relu'"),

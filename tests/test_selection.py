@@ -10,24 +10,32 @@ import torch_pruning
 from plastic_env import SGD, Edit
 from plastic_env.errors import InvalidEdit
 from plastic_env.learner.activations import ACTIVATIONS
-from plastic_env.learner.selection import GROW_RULES, PRUNE_RULES, LayerView
+from plastic_env.learner.parameters import Layer
+from plastic_env.learner.selection import GROW_RULES, PRUNE_RULES
+from plastic_env.learner.stages import DenseStage, Mode
+from plastic_env.learner.views import SlotsView
 
 
 def view(activation="relu"):
     """One learner, two samples, three units, two inputs, one unit above."""
     tensor = lambda values: torch.tensor(values, dtype=torch.float64)[None]  # noqa: E731
-    return LayerView(
+    return View(
+        stage=DenseStage(3),
+        upper=DenseStage(1),
+        mode=Mode(ACTIVATIONS[activation]),
         below=tensor([[1.0, 2.0], [3.0, -1.0]]),
         above=tensor([[0.5], [-1.0]]),
-        incoming=tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]]),
-        bias=tensor([[0.0, 0.0, 1.0]]),
-        outgoing=tensor([[2.0, -3.0, 1.0]]),
-        exists=torch.ones(1, 3, dtype=torch.bool),
-        ids=torch.tensor([[5, 9, 7]]),
+        into=Layer(tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]]), tensor([[0.0, 0.0, 1.0]])),
+        out=Layer(tensor([[2.0, -3.0, 1.0]]), tensor([[0.0]])),
         rngs=[np.random.default_rng(0)],
-        capacity=3,
-        function=ACTIVATIONS[activation],
     )
+
+
+class View(SlotsView):
+    """With ids, as live units have them."""
+
+    ids = torch.tensor([[5, 9, 7]])
+    exists = torch.ones(1, 3, dtype=torch.bool)
 
 
 # z = [[1, 2, -2], [3, -1, -1]], h = [[1, 2, 0], [3, 0, 0]]; dL/dz = [[1, -1.5, 0], [-2, 0, 0]]
@@ -99,7 +107,12 @@ def test_signals_of_dormant_units_are_those_they_would_have_if_they_were_live_wi
     probe, seen = helpers.probe(population), {}
 
     def spy(layer):
-        seen.update(h=layer.activation, dz=layer.gradient, win=layer.incoming_gradient, wout=layer.outgoing_gradient)
+        seen.update(
+            h=layer.activation,
+            dz=layer.gradient,
+            win=layer.incoming_gradient,
+            wout=layer.outgoing_gradient.mT.flatten(2),
+        )
         return layer.ids
 
     weights, slots = helpers.live_parameters(population, 0), population.state.initial

@@ -103,7 +103,7 @@ def test_bias_transfer_keeps_the_mean_of_the_next_pre_activations(edit):
 
 def pre_activations(population, probe):
     layer = population.layers()[1]
-    return (probe.activations[1][0] @ layer.weight[0].T + layer.bias[0])[:, :5]
+    return (probe.inputs[1][0] @ layer.weight[0].T + layer.bias[0])[:, :5]
 
 
 def test_rewinding_to_a_checkpoint():

@@ -60,8 +60,8 @@ ILLEGAL = {"clip": "cut counts to what is possible and say so in info", "raise":
 class EpisodeSpec:
     """What an agent may know of the episodes it will act in.
 
-    capacity: slots per hidden layer.
-    live: live units per hidden layer at the start.
+    capacity: slots per editable layer.
+    live: live units per editable layer at the start.
     updates: length of the stream.
     max_budget: the most updates per step.
     boundaries: "decision" or "hidden".
@@ -79,7 +79,7 @@ class EpisodeSpec:
         settings = lifetime.settings
         learner = settings.learner
         return EpisodeSpec(
-            learner.hidden, learner.live_units, lifetime.updates, settings.max_budget, settings.boundaries
+            learner.slots, learner.live_units, lifetime.updates, settings.max_budget, settings.boundaries
         )
 
     @property

@@ -79,8 +79,8 @@ class Outcome:
 
     start, stop: the updates it covered, start <= u < stop.
     accuracy, loss: [stop - start] each batch's before it was trained on.
-    live: live units per hidden layer.
-    newborns: units born at this step's edit, per hidden layer.
+    live: live units per editable layer.
+    newborns: units born at this step's edit, per editable layer.
     birth, end: this learner's diagnosis (arrays [layers]) right after births, if any, and after training.
     cohorts: all live cohorts with older units beside them, right after births, if any, and after training.
     macs: multiply-accumulates of the step.

@@ -17,7 +17,6 @@ from plastic_env.env.episode import EpisodeSettings, Ledger, Outcome, Plan
 from plastic_env.errors import InvalidEdit, InvalidSetting, InvalidSnapshot, is_whole
 from plastic_env.learner import snapshots
 from plastic_env.learner.cohorts import CohortPoint
-from plastic_env.learner.compute import training_macs
 from plastic_env.learner.edits import Edit, check_edit
 from plastic_env.learner.population import Population
 from plastic_env.learner.probing import Diagnosis, diagnose, measure_cohorts
@@ -60,7 +59,12 @@ class Lifetime:
         example = scenario.stream(0)
         self.updates, self.batch_size = example.updates, example.batch_size
         self.population = Population(
-            n, example.data.features, example.data.classes, settings.learner, device=device, dtype=dtype
+            n,
+            example.data.shape or example.data.features,
+            example.data.classes,
+            settings.learner,
+            device=device,
+            dtype=dtype,
         )
         self.streams: list[TaskStream] = [example] * n
         self.ledger = Ledger.of(n)
@@ -75,7 +79,7 @@ class Lifetime:
         self._probe_x = torch.zeros(n, samples, example.data.features)
         self._probe_y = torch.zeros(n, samples, dtype=torch.int64)
         self._cohorts: dict[int, list[CohortPoint]] = {}  # seen in the present step
-        self.diagnosis = _blank_diagnosis(n, len(settings.learner.hidden))
+        self.diagnosis = _blank_diagnosis(n, len(settings.learner.slots))
 
     def __len__(self) -> int:
         return len(self.population)
@@ -283,7 +287,7 @@ class Lifetime:
         for member, points in measure_cohorts(probe).items():
             self._cohorts.setdefault(member, []).extend(points)
         for member in members:
-            self.ledger.probes[member] += self._probe_x.shape[1] * training_macs(self.population.widths(member))
+            self.ledger.probes[member] += self._probe_x.shape[1] * self.population.training_macs(member)
 
     def _note_shifts(self, members: Sequence[int]) -> None:
         for member in members:
@@ -291,7 +295,7 @@ class Lifetime:
             self.at_shift[member] = self.settings.boundaries == "decision" and self.streams[member].is_shift(at)
 
     def _update_macs(self, member: int) -> int:
-        return self.batch_size * training_macs(self.population.widths(member))
+        return self.batch_size * self.population.training_macs(member)
 
 
 @contextmanager

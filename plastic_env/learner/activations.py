@@ -1,30 +1,39 @@
 """Activation functions with their derivatives written out.
 
-Every function maps 0 to 0: unused columns of the stacked tensors rely on it (see `network.py`).
+They act on pre-activations z with units last. Every function maps 0 to 0: padding relies on it (see `network.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 Self = TypeVar("Self")
-Uniform = Callable[[Tensor], Tensor]  # random numbers in [0, 1), shaped like its argument
+Uniform = Callable[[Tensor, int | None], Tensor]  # random numbers in [0, 1) shaped like z, of one learner or of all
 
 
 class Activation(Protocol):
-    """An elementwise function with phi(0) = 0, as it is when nothing is trained."""
+    """A function of each unit with phi(0) = 0, as it is when nothing is trained."""
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that one unit gives to the next layer."""
+        ...
 
     def training(self, uniform: Uniform) -> Activation:
         """The function while training, which may be random."""
         ...
 
+    def of(self, row: int) -> Activation:
+        """The function for one of the stacked learners."""
+        ...
+
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Return phi(z) and what `backward` needs of it, both shaped like `z`."""
+        """Return phi(z) [..., units * outputs], a unit's outputs side by side, and what `backward` needs of it."""
         ...
 
     def backward(self, delta: Tensor, saved: Tensor) -> Tensor:
@@ -32,10 +41,20 @@ class Activation(Protocol):
         ...
 
 
-class _Fixed:
-    """The same in training."""
+class _Elementwise:
+    """One output per unit."""
+
+    outputs = 1
+
+
+class _Fixed(_Elementwise):
+    """The same in training, and for all."""
 
     def training(self: Self, uniform: Uniform) -> Self:
+        """Itself."""
+        return self
+
+    def of(self: Self, row: int) -> Self:
         """Itself."""
         return self
 
@@ -67,6 +86,22 @@ class LeakyReLU(_Fixed):
     def backward(self, delta: Tensor, saved: Tensor) -> Tensor:
         """delta * phi'(z)."""
         return torch.where(saved > 0, delta, delta * self.slope)
+
+
+@dataclass(frozen=True)
+class CReLU(_Fixed):
+    """max(0, z) and max(0, -z) (Shang et al. 2016): each unit gives two outputs."""
+
+    outputs = 2
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """phi(z), and what `backward` needs."""
+        return torch.stack([z, -z], -1).clamp_min_(0).flatten(-2), z
+
+    def backward(self, delta: Tensor, saved: Tensor) -> Tensor:
+        """delta * phi'(z), summed over the outputs."""
+        positive, negative = delta.unflatten(-1, (-1, 2)).unbind(-1)
+        return torch.where(saved > 0, positive, 0).sub_(torch.where(saved < 0, negative, 0))
 
 
 @dataclass(frozen=True)
@@ -122,7 +157,7 @@ class SmoothLeaky(_Fixed):
 
 
 @dataclass(frozen=True)
-class RandomSmoothLeaky:
+class RandomSmoothLeaky(_Elementwise):
     """Smooth-leaky with r drawn from U(low, high) for every unit and sample in training, and r = (low + high) / 2
     otherwise (RSL: Lillo & Cheney 2025, arXiv 2509.22562).
 
@@ -143,6 +178,10 @@ class RandomSmoothLeaky:
         """The random function; every call of `forward` draws anew."""
         return _Randomised(self, uniform)
 
+    def of(self, row: int) -> Activation:
+        """Itself."""
+        return self
+
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """phi(z), and what `backward` needs."""
         return self.mean.forward(z)
@@ -153,12 +192,19 @@ class RandomSmoothLeaky:
 
 
 @dataclass(frozen=True)
-class _Randomised(_Fixed):
+class _Randomised(_Elementwise):
     rule: RandomSmoothLeaky
     uniform: Uniform
+    row: int | None = None  # None: all learners, stacked
+
+    def training(self, uniform: Uniform) -> Activation:
+        return replace(self, uniform=uniform)
+
+    def of(self, row: int) -> Activation:
+        return replace(self, row=row)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        r = self.uniform(z).mul_(self.rule.high - self.rule.low).add_(self.rule.low)
+        r = self.uniform(z, self.row).mul_(self.rule.high - self.rule.low).add_(self.rule.low)
         gate = torch.sigmoid(z * (self.rule.c / self.rule.p))
         return z * torch.lerp(gate, torch.ones_like(gate), r), torch.stack([z, r])
 
@@ -176,6 +222,7 @@ def _gated_slope(z: Tensor, slope: float) -> Tensor:
 
 ACTIVATIONS: dict[str, Activation] = {
     "relu": ReLU(),
+    "crelu": CReLU(),
     "leaky_relu": LeakyReLU(),
     "smooth_leaky": SmoothLeaky(),
     "random_smooth_leaky": RandomSmoothLeaky(),

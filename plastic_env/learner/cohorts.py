@@ -13,10 +13,10 @@ from plastic_env.learner.state import Units
 
 @dataclass(frozen=True)
 class CohortPoint:
-    """One cohort in one hidden layer, measured once.
+    """One cohort in one layer, measured once.
 
-    age: updates since birth; 0 right after it. live: how many of the cohort are. log_activation_parity,
-    log_gradient_parity: against the units that are older than the cohort.
+    layer: among the editable ones. age: updates since birth; 0 right after it. live: how many of the cohort are.
+    log_activation_parity, log_gradient_parity: against the units that are older than the cohort.
     """
 
     layer: int

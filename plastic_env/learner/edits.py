@@ -11,8 +11,10 @@ import numpy as np
 
 from plastic_env.errors import InvalidEdit, is_whole, look_up
 from plastic_env.learner.activations import Activation
-from plastic_env.learner.insertion import INSERTIONS, Insertion
+from plastic_env.learner.insertion import INSERTIONS, Insertion, Place
+from plastic_env.learner.network import Network
 from plastic_env.learner.selection import Rule, find_rule
+from plastic_env.learner.stages import DenseStage
 from plastic_env.learner.state import State
 from plastic_env.learner.trainability import TRAINABILITY, Trainability
 from plastic_env.learner.transfer import OPTIMIZER_STATES
@@ -25,11 +27,11 @@ REWINDS = {"none": "keep the weights", "initial": "to the initial weights", "che
 class Edit:
     """A structural edit of one learner.
 
-    grow, prune, recycle: units per hidden layer; () asks for none in any.
+    grow, prune, recycle: units per editable layer; () asks for none in any.
     grow_rule, prune_rule, recycle_rule: how the units are selected: a name or a function (`selection.py`).
     insertion: the weights with which grown and recycled units enter: a name or a rule (`insertion.py`).
     optimizer_state: what newborns' optimizer state starts as: a name in `OPTIMIZER_STATES` (`transfer.py`).
-    donors: per hidden layer, the ids of the units whose state newborns get by "transplant", one per newborn
+    donors: per editable layer, the ids of the units whose state newborns get by "transplant", one per newborn
         (recycled ones first, in stored order); () takes the nearest by incoming cosine.
     trainability: how fast units learn afterwards: a name or a rule (`trainability.py`).
     transfer_bias: whether the mean activation of removed units goes into the biases of the units that they fed.
@@ -58,6 +60,11 @@ class Edit:
         """Units per layer of one kind of edit, with () written out as zeros."""
         wanted = getattr(self, kind)
         return tuple(wanted) if len(wanted) else (0,) * layers
+
+    def of_layer(self, kind: str, layer: int, network: Network) -> int:
+        """Units in one hidden layer of one kind of edit; 0 if that layer can't be edited."""
+        editable = network.editable
+        return self.counts(kind, len(editable))[editable.index(layer)] if layer in editable else 0
 
     @property
     def births(self) -> bool:
@@ -102,16 +109,16 @@ def check_edit(edit: Edit, state: State, member: int, activation: Activation) ->
         left = units - prune[layer]
         if left < 1:
             raise InvalidEdit(
-                f"prune asks for {prune[layer]} of the {units} live units of hidden layer {layer}; "
+                f"prune asks for {prune[layer]} of the {units} live units of editable layer {layer}; "
                 f"at least one must stay: prune at most {units - 1}."
             )
         if recycle[layer] > left:
             raise InvalidEdit(
-                f"recycle asks for {recycle[layer]} units of hidden layer {layer}, which has {left} after pruning."
+                f"recycle asks for {recycle[layer]} units of editable layer {layer}, which has {left} after pruning."
             )
         if grow[layer] > slots - left:
             raise InvalidEdit(
-                f"grow asks for {grow[layer]} units in hidden layer {layer}, which has {slots - left} dormant slots "
+                f"grow asks for {grow[layer]} units in editable layer {layer}, which has {slots - left} dormant slots "
                 f"({left} of {slots} live): grow at most {slots - left}, or build the learner with more slots."
             )
     if len(edit.donors) not in (0, len(capacity)):
@@ -153,7 +160,7 @@ def _check_names(edit: Edit) -> None:
 
 
 def _check_counts(kind: str, counts: object, layers: int) -> None:
-    allowed = f"give {layers} whole numbers, one per hidden layer, none negative"
+    allowed = f"give {layers} whole numbers, one per editable layer, none negative"
     if not isinstance(counts, (tuple, list, np.ndarray)) or (len(counts) not in (0, layers)):
         raise InvalidEdit(f"{kind} is {counts!r}; {allowed}, or () for none.")
     for count in counts:
@@ -163,11 +170,10 @@ def _check_counts(kind: str, counts: object, layers: int) -> None:
 
 def _check_sense(edit: Edit, state: State, member: int, activation: Activation) -> None:
     """Refuse rules that make no sense here, with the reason."""
-    sizes = _sizes(edit, state, member)
-    for newborns, *around in sizes:
-        if newborns:
-            find_insertion(edit).check(activation, newborns, *around)
-            if edit.optimizer_state == "transplant" and around[0] == 0:
+    for place in _places(edit, state, member, activation):
+        if place.newborns:
+            find_insertion(edit).check(place)
+            if edit.optimizer_state == "transplant" and place.incumbents == 0:
                 raise InvalidEdit("transplant needs an incumbent in the layer to copy from; recycle fewer units.")
     if edit.births and edit.optimizer_state == "transplant" and not state.moments:
         raise InvalidEdit("There is no optimizer state to transplant under plain SGD; use momentum or Adam.")
@@ -194,11 +200,22 @@ def _can_rewind(edit: Edit, state: State, member: int) -> bool:
     return edit.rewind != "checkpoint" or edit.store or bool(state.stored[member])
 
 
-def _sizes(edit: Edit, state: State, member: int) -> list[tuple[int, int, int, int]]:
-    """Per hidden layer: newborns, and the units with a past in the layer, below it and above it."""
-    layers = len(state.capacity)
-    grow, prune, recycle = (np.array(edit.counts(kind, layers)) for kind in KINDS)
-    kept = np.array(state.live(member)) - prune - recycle
-    around = [state.layout.widths[0], *kept.tolist(), state.layout.widths[-1]]
-    born = (grow + recycle).tolist()
-    return [(born[at], around[at + 1], around[at], around[at + 2]) for at in range(layers)]
+def _places(edit: Edit, state: State, member: int, function: Activation) -> list[Place]:
+    """Where newborns would enter, one place per editable layer."""
+    network = state.network
+    layers = range(len(network.hidden))
+    gone = [sum(edit.of_layer(kind, layer, network) for kind in ("prune", "recycle")) for layer in layers]
+    kept = [len(state.units[member][layer]) - gone[layer] for layer in layers]
+    around = [network.input_units, *kept, len(state.units[member][-1])]
+    return [
+        Place(
+            function=function,
+            norm=network.hidden[layer].norm,
+            dense=all(isinstance(network.stages[at], DenseStage) for at in (layer, layer + 1)),
+            newborns=edit.of_layer("grow", layer, network) + edit.of_layer("recycle", layer, network),
+            incumbents=around[layer + 1],
+            below=around[layer] * network.hidden[layer].block,
+            above=around[layer + 2],
+        )
+        for layer in network.editable
+    ]

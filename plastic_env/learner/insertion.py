@@ -16,6 +16,7 @@ from the inputs up.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,18 +26,19 @@ from torch import Tensor
 
 from plastic_env.errors import InvalidEdit
 from plastic_env.learner.activations import Activation
-from plastic_env.learner.network import Init, Layer, draw
+from plastic_env.learner.normalisation import Norm
+from plastic_env.learner.parameters import BIAS, INITS, Layer, draw, draw_units
 
 
 @dataclass(frozen=True)
 class Birth:
     """Units about to be born in one hidden layer of one learner."""
 
-    below: Layer  # the learner's initial parameters into this layer: [slots, slots below], [1, slots]
-    above: Layer  # and out of it: [slots above, slots], [1, slots above]
+    below: Layer  # the learner's initial parameters into this layer: [slots, columns], [rows, slots]
+    above: Tensor  # the weights out of it: [slots above, slots, block]
     slots: np.ndarray  # the places they take
     live_above: np.ndarray  # the live units' places above; dormant ones keep what they wait with
-    init: Init
+    init: str
     rng: np.random.Generator
 
 
@@ -44,19 +46,35 @@ class Birth:
 class Settling:
     """One hidden layer of one learner right after births; the tensors are views of its live weights.
 
-    `inputs` and `deltas` are from before the edit; units that did not exist then have zeros.
+    `inputs` and `deltas` look at dense layers before the edit; units that did not exist then have zeros.
     """
 
-    incoming: Tensor  # [units, units below]
-    bias: Tensor  # [units]
-    outgoing: Tensor  # [units above, units]
-    inputs: Tensor  # [samples, units below] activations that feed the layer
-    deltas: Tensor  # [samples, units above] dL/dz of the layer that it feeds
+    below: Layer  # [units, units below, block], [rows, units]
+    outgoing: Tensor  # [units above, units, block]
+    inputs: Callable[[], Tensor]  # [samples, columns] what feeds the layer
+    deltas: Callable[[], Tensor]  # [samples, units above] dL/dz of the layer that it feeds
     newborn: np.ndarray  # positions
     incumbent: np.ndarray  # positions
     before: int  # live units of the layer before the edit
-    init: Init
+    init: str
     rng: np.random.Generator
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where newborns are to enter: one hidden layer of one learner.
+
+    newborns: how many. incumbents, below, above: units with a past in this layer and around it (of the layer below
+    all that they feed into this one). dense: whether this layer and the one that it feeds are fully connected.
+    """
+
+    function: Activation
+    norm: Norm | None
+    dense: bool
+    newborns: int
+    incumbents: int
+    below: int
+    above: int
 
 
 class Insertion(Protocol):
@@ -64,11 +82,8 @@ class Insertion(Protocol):
 
     settles: bool  # whether `settle` does anything: it can't be joined with rewinding or resetting
 
-    def check(self, activation: Activation, newborns: int, incumbents: int, below: int, above: int) -> None:
-        """Raise `InvalidEdit` if the rule makes no sense here.
-
-        newborns: how many in a layer. incumbents, below, above: units with a past in this layer and around it.
-        """
+    def check(self, place: Place) -> None:
+        """Raise `InvalidEdit` if the rule makes no sense there."""
         ...
 
     def prepare(self, birth: Birth) -> None:
@@ -85,7 +100,7 @@ class _Insertion:
 
     settles = False
 
-    def check(self, activation: Activation, newborns: int, incumbents: int, below: int, above: int) -> None:
+    def check(self, place: Place) -> None:
         """Anything goes."""
 
     def prepare(self, birth: Birth) -> None:
@@ -107,9 +122,10 @@ class Fresh(_Insertion):
     def prepare(self, birth: Birth) -> None:
         """Draw both."""
         _draw_incoming(birth)
-        above, fan_in = birth.above.weight.shape
-        values = draw(birth.rng, birth.init.weight(fan_in), (above, len(birth.slots)))
-        birth.above.weight[np.ix_(birth.live_above, birth.slots)] = values[birth.live_above].to(birth.above.weight)
+        units, slots, block = birth.above.shape
+        half_width = INITS[birth.init].weight(slots * block)
+        values = draw(birth.rng, half_width, (units, len(birth.slots), block))
+        birth.above[np.ix_(birth.live_above, birth.slots)] = values[birth.live_above].to(birth.above)
 
 
 @dataclass(frozen=True)
@@ -139,23 +155,24 @@ class Net2Wider(_Insertion):
     noise: float = 0.0
     settles = True
 
-    def check(self, activation: Activation, newborns: int, incumbents: int, below: int, above: int) -> None:
+    def check(self, place: Place) -> None:
         """Refuse to copy from nobody."""
-        if incumbents == 0:
+        if place.incumbents == 0:
             raise InvalidEdit("net2wider copies incumbents, and none is left in this layer; recycle fewer units.")
 
     def settle(self, layer: Settling) -> None:
         """Copy and share."""
-        donors = layer.rng.choice(layer.incumbent, len(layer.newborn))
-        spread = self.noise * layer.incoming[layer.incumbent].abs().mean()
-        jitter = torch.from_numpy(layer.rng.standard_normal((len(donors), layer.incoming.shape[1])))
-        layer.incoming[layer.newborn] = layer.incoming[donors] + spread * jitter.to(layer.incoming)
-        layer.bias[layer.newborn] = layer.bias[donors]
-        copies = 1 + np.bincount(donors, minlength=len(layer.bias))  # original included
-        layer.outgoing[:, layer.newborn] = layer.outgoing[:, donors]
-        shares = np.concatenate([np.unique(donors), layer.newborn])
+        (weight, vectors), new = layer.below, layer.newborn
+        donors = layer.rng.choice(layer.incumbent, len(new))
+        spread = self.noise * weight[layer.incumbent].abs().mean()
+        jitter = torch.from_numpy(layer.rng.standard_normal((len(donors), *weight.shape[1:])))
+        weight[new] = weight[donors] + spread * jitter.to(weight)
+        vectors[:, new] = vectors[:, donors]
+        copies = 1 + np.bincount(donors, minlength=len(weight))  # original included
+        layer.outgoing[:, new] = layer.outgoing[:, donors]
+        shares = np.concatenate([np.unique(donors), new])
         counts = np.concatenate([copies[np.unique(donors)], copies[donors]])
-        layer.outgoing[:, shares] /= torch.from_numpy(counts).to(layer.outgoing)
+        layer.outgoing[:, shares] /= torch.from_numpy(counts[:, None]).to(weight)
 
 
 @dataclass(frozen=True)
@@ -170,33 +187,47 @@ class GradMax(_Insertion):
     scale: float = 1.0
     settles = True
 
-    def check(self, activation: Activation, newborns: int, incumbents: int, below: int, above: int) -> None:
-        """Refuse activations whose derivative at 0 is 0: such newborns would never receive a gradient; and more
-        newborns than there are directions."""
+    def check(self, place: Place) -> None:
+        """Refuse activations whose derivative at 0 is 0: such newborns would never receive a gradient; more newborns
+        than there are directions; normalised layers, where units of incoming weights 0 are undefined or move
+        others; and convolutions."""
+        if not place.dense:
+            raise InvalidEdit(
+                "gradmax needs fully connected layers, in which each unit feeds the next layer by one number; "
+                "this layer or the next is a convolution: use another insertion rule here."
+            )
+        if place.norm is not None:
+            raise InvalidEdit(
+                "gradmax gives newborns incoming weights of 0, which normalisation blows up or shifts; "
+                "use another insertion rule, or norm='none'."
+            )
         probe = torch.zeros(1, 1, 1)
-        slope = activation.backward(torch.ones_like(probe), activation.forward(probe)[1])
+        h, saved = place.function.forward(probe)
+        slope = place.function.backward(torch.ones_like(h), saved)
         if slope.item() == 0:
             raise InvalidEdit(
-                f"gradmax gives newborns incoming weights of 0, and {type(activation).__name__} has derivative 0 "
+                f"gradmax gives newborns incoming weights of 0, and {type(place.function).__name__} has derivative 0 "
                 "there: they would be stillborn. Use an activation with another slope at 0, such as smooth_leaky."
             )
-        directions = min(below + 1, above)
-        if newborns > directions:
+        directions = min(place.below + 1, place.above)
+        if place.newborns > directions:
             raise InvalidEdit(
-                f"gradmax has {directions} directions in this layer (the units below plus one, or the units above, "
-                f"whichever are fewer), and was asked for {newborns} newborns; grow fewer at once."
+                f"gradmax has {directions} directions in this layer (what feeds it plus one, or the units above, "
+                f"whichever are fewer), and was asked for {place.newborns} newborns; grow fewer at once."
             )
 
     def settle(self, layer: Settling) -> None:
         """Set both."""
-        samples = len(layer.inputs)
-        inputs = torch.cat([layer.inputs, layer.inputs.new_ones(samples, 1)], 1)  # [samples, below + 1]
-        directions = torch.linalg.svd(inputs.mT @ layer.deltas / samples, full_matrices=False).Vh  # [rank, above]
-        norms = layer.outgoing[:, layer.incumbent].norm(dim=0)
+        (weight, vectors), inputs = layer.below, layer.inputs()
+        inputs = torch.cat([inputs, inputs.new_ones(len(inputs), 1)], 1)  # [samples, columns + 1]
+        wanted = inputs.mT @ layer.deltas() / len(inputs)
+        directions = torch.linalg.svd(wanted, full_matrices=False).Vh  # [rank, units above]
+        outgoing = layer.outgoing[..., 0]  # [units above, units]
+        norms = outgoing[:, layer.incumbent].norm(dim=0)
         size = self.scale * (norms.mean() if len(layer.incumbent) else 1.0)
-        layer.incoming[layer.newborn] = 0
-        layer.bias[layer.newborn] = 0
-        layer.outgoing[:, layer.newborn] = size * directions[: len(layer.newborn)].mT
+        weight[layer.newborn] = 0
+        vectors[BIAS, layer.newborn] = 0
+        outgoing[:, layer.newborn] = size * directions[: len(layer.newborn)].mT
 
 
 @dataclass(frozen=True)
@@ -210,11 +241,11 @@ class Scaled(_Insertion):
 
     def settle(self, layer: Settling) -> None:
         """Draw newborns, rescale incumbents."""
-        new, (units, fan_in) = layer.newborn, layer.incoming.shape
-        layer.incoming[new] = draw(layer.rng, layer.init.weight(fan_in), (len(new), fan_in)).to(layer.incoming)
-        layer.bias[new] = draw(layer.rng, layer.init.bias(fan_in), (len(new),)).to(layer.bias)
-        above = draw(layer.rng, layer.init.weight(units), (len(layer.outgoing), len(new)))
-        layer.outgoing[:, new] = above.to(layer.outgoing)
+        new, (units, *inputs) = layer.newborn, layer.below.weight.shape
+        columns, (above, _, block) = int(np.prod(inputs)), layer.outgoing.shape
+        draw_units(Layer(layer.below.weight.flatten(1), layer.below.vectors), new, columns, layer.rng, layer.init)
+        outgoing = draw(layer.rng, INITS[layer.init].weight(units * block), (above, len(new), block))
+        layer.outgoing[:, new] = outgoing.to(layer.outgoing)
         layer.outgoing[:, layer.incumbent] *= (layer.before / units) ** 0.5
 
 
@@ -229,7 +260,4 @@ INSERTIONS: dict[str, Insertion] = {
 
 
 def _draw_incoming(birth: Birth) -> None:
-    weight, bias = birth.below
-    fan_in = weight.shape[1]
-    weight[birth.slots] = draw(birth.rng, birth.init.weight(fan_in), (len(birth.slots), fan_in)).to(weight)
-    bias[0, birth.slots] = draw(birth.rng, birth.init.bias(fan_in), (len(birth.slots),)).to(bias)
+    draw_units(birth.below, birth.slots, birth.below.weight.shape[1], birth.rng, birth.init)

@@ -1,105 +1,157 @@
-"""The stacked multilayer network: n learners, one row of parameters each.
+"""The stacked network: n learners of one architecture, forward and backward.
 
-A learner's weights and biases lie one after the other in a flat row, so that optimizers act on all
-of them with one operation; `Layout.views` shows them layer by layer. Only live units are stored.
-Learners narrower than the widest are padded with zeros, which the forward and backward pass keep at
-exactly zero, since every activation maps 0 to 0: no masks are needed where the time goes.
+Learners narrower than the widest are padded with zeros, which both passes keep at exactly zero, since every
+activation maps 0 to 0: dense layers without normalisation need no masks where the time goes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from plastic_env.learner.activations import Activation
+from plastic_env.errors import InvalidSetting
+from plastic_env.learner.activations import ACTIVATIONS
+from plastic_env.learner.normalisation import NORMS
+from plastic_env.learner.parameters import Layer, Layout
+from plastic_env.learner.settings import Conv, LearnerSettings
+from plastic_env.learner.stages import ConvStage, DenseStage, Mode, Rows, Saved, Stage
+
+Shape = int | tuple[int, int, int]  # features, or channels, height and width
 
 
-class Layer(NamedTuple):
-    """One dense layer of n learners."""
+@dataclass(frozen=True)
+class Network:
+    """What all learners of a population are made of.
 
-    weight: Tensor  # [n, out, in]
-    bias: Tensor  # [n, 1, out]
+    hidden: the hidden stages, from the inputs up. head: a dense stage, linear.
+    inputs: features of a sample. image: its channels, height and width if the first stage is a convolution.
+    """
 
-    def clone(self) -> Layer:
-        """A copy."""
-        return Layer(self.weight.clone(), self.bias.clone())
+    hidden: tuple[Stage, ...]
+    head: DenseStage
+    inputs: int
+    image: tuple[int, int, int] | None = None
 
-    def of(self, members: int | list[int]) -> Layer:
-        """The layer of some learners (a copy) or, without the first axis, of one (a view)."""
-        return Layer(self.weight[members], self.bias[members])
+    @staticmethod
+    def of(settings: LearnerSettings, inputs: Shape, classes: int) -> Network:
+        """The network of learners with these settings.
+
+        Raises:
+            InvalidSetting: the layers don't fit the inputs or each other.
+        """
+        function, norm = ACTIVATIONS[settings.activation], NORMS[settings.norm]
+        features = inputs if isinstance(inputs, int) else inputs[0] * inputs[1] * inputs[2]
+        stages: list[Stage] = []
+        image, outputs = None, 1  # what the layer below gives per unit
+        for spec in settings.layers:
+            if isinstance(spec, Conv):
+                channels, *size = _image(spec, inputs) if not stages else _image_of(stages[-1])
+                if min(size) < spec.pool:
+                    raise InvalidSetting(f"{spec} would pool images of {size[0]} x {size[1]} away; use fewer poolings.")
+                image = image or (channels, size[0], size[1])
+                block = outputs * spec.kernel**2
+                stage: Stage = ConvStage(
+                    spec.channels,
+                    block,
+                    (size[0], size[1]),
+                    function.outputs,
+                    spec.kernel,
+                    spec.pool,
+                    spec.editable,
+                    norm,
+                )
+            else:
+                stage = DenseStage(spec.units, _flat_block(stages, outputs), spec.editable, norm)
+            stages.append(stage)
+            outputs = function.outputs
+        return Network(tuple(stages), DenseStage(classes, _flat_block(stages, outputs)), features, image)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """All of them, the head last."""
+        return (*self.hidden, self.head)
+
+    @property
+    def input_units(self) -> int:
+        """Channels of images, else features."""
+        return self.inputs if self.image is None else self.image[0]
+
+    @property
+    def editable(self) -> tuple[int, ...]:
+        """Which hidden stages edits may change."""
+        return tuple(at for at, stage in enumerate(self.hidden) if stage.editable)
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Columns per unit below, of all stages."""
+        return tuple(stage.block for stage in self.stages)
+
+    def layout(self, widths: Sequence[int]) -> Layout:
+        """Where parameters lie, for the stored widths of all stages."""
+        rows = tuple(1 if stage.norm is None else stage.norm.rows for stage in self.stages)
+        return Layout((self.input_units, *widths), self.blocks, rows)
+
+    def undefined(self, samples: int) -> bool:
+        """Whether so few samples leave some batch normalisation without a variance."""
+        return any(
+            stage.norm is not None and stage.norm.over == "samples" and samples * stage.positions < 2
+            for stage in self.hidden
+        )
+
+    def accept(self, x: Tensor) -> Tensor:
+        """Flat samples [..., inputs] as the first stage wants them: images with channels last."""
+        return x if self.image is None else x.unflatten(-1, self.image).movedim(-3, -1).contiguous()
 
 
 class Trace(NamedTuple):
     """What a forward pass leaves behind for the backward pass."""
 
-    inputs: list[Tensor]  # of each layer: [n, batch, in]
-    saved: list[Tensor]  # by each activation: [n, batch, units]
+    inputs: list[Tensor]  # of each stage
+    saved: list[Sequence[Saved]]  # by each hidden stage
     logits: Tensor  # [n, batch, classes]
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Where each layer lies in a learner's flat row.
+def forward(network: Network, layers: Sequence[Layer], x: Tensor, modes: Sequence[Mode]) -> Trace:
+    """Run `x`, as `Network.accept` gives it, through all stages.
 
-    widths: inputs, then the stored width of every hidden layer, then classes.
+    modes: one per hidden stage.
     """
-
-    widths: tuple[int, ...]
-
-    @property
-    def size(self) -> int:
-        """Parameters per learner, padding included."""
-        return sum(below * above + above for below, above in pairwise(self.widths))
-
-    def views(self, flat: Tensor) -> list[Layer]:
-        """Views of `flat` [n, size], one `Layer` per layer, sharing its memory."""
-        layers, at = [], 0
-        for below, above in pairwise(self.widths):
-            end = at + below * above
-            weight = flat[:, at:end].unflatten(1, (above, below))
-            layers.append(Layer(weight, flat[:, None, end : end + above]))
-            at = end + above
-        return layers
-
-
-def forward(layers: Sequence[Layer], x: Tensor, activation: Activation) -> Trace:
-    """Run `x` [n, batch, inputs] through all layers; the last one stays linear."""
-    inputs, saved = [x], []
-    for layer in layers[:-1]:
-        z = torch.baddbmm(layer.bias, inputs[-1], layer.weight.mT)  # [n, batch, out]
-        h, kept = activation.forward(z)
-        inputs.append(h)
-        saved.append(kept)
-    head = layers[-1]
-    return Trace(inputs, saved, torch.baddbmm(head.bias, inputs[-1], head.weight.mT))
+    inputs, saved = [], []
+    for stage, layer, mode in zip(network.hidden, layers, modes, strict=False):
+        inputs.append(stage.accept(x))
+        x, trace = stage.forward(layer, inputs[-1], mode)
+        saved.append(trace)
+    inputs.append(network.head.accept(x))
+    logits, _ = network.head.forward(layers[-1], inputs[-1], None)
+    return Trace(inputs, saved, logits)
 
 
 def backward(
+    network: Network,
     layers: Sequence[Layer],
     gradients: Sequence[Layer],
     trace: Trace,
     delta: Tensor,
-    activation: Activation,
-    on_delta: Callable[[int, Tensor], None] | None = None,
+    modes: Sequence[Mode],
+    on_delta: Callable[[int, Rows], None] | None = None,
 ) -> None:
     """Write the loss gradients of all parameters into `gradients`.
 
-    delta: [n, batch, classes] dL/dlogits; overwritten.
-    on_delta: called with (hidden layer, dL/dz [n, batch, units]) on the way down.
+    delta: [n, batch, classes] dL/dlogits.
+    on_delta: called with (hidden stage, its dL/dz) on the way down.
     """
+    error: Rows = delta
     for at in reversed(range(len(layers))):
-        torch.bmm(delta.mT, trace.inputs[at], out=gradients[at].weight)
-        torch.sum(delta, 1, keepdim=True, out=gradients[at].bias)
-        if at > 0:
-            delta = activation.backward(torch.bmm(delta, layers[at].weight), trace.saved[at - 1])
-            if on_delta is not None:
-                on_delta(at - 1, delta)
+        below = network.stages[at].backward(layers[at], error, trace.inputs[at], gradients[at], at > 0)
+        if below is None:
+            return
+        under = at - 1
+        error = network.hidden[under].undo(below, trace.saved[under], layers[under], gradients[under], modes[under])
+        if on_delta is not None:
+            on_delta(under, error)
 
 
 def cross_entropy_delta(log_probabilities: Tensor, targets: Tensor) -> Tensor:
@@ -109,21 +161,24 @@ def cross_entropy_delta(log_probabilities: Tensor, targets: Tensor) -> Tensor:
     return delta.div_(targets.shape[-1])
 
 
-class Init(NamedTuple):
-    """Half-widths of the uniform distributions that initial parameters are drawn from."""
-
-    weight: Callable[[int], float]  # of the fan-in
-    bias: Callable[[int], float]
-
-
-INITS: dict[str, Init] = {
-    # torch.nn.Linear's own: Kaiming-uniform with a = sqrt(5), uniform biases
-    "torch": Init(lambda fan_in: fan_in**-0.5, lambda fan_in: fan_in**-0.5),
-    # Kaiming-uniform with ReLU gain (He et al. 2015), biases 0
-    "kaiming": Init(lambda fan_in: (6 / fan_in) ** 0.5, lambda fan_in: 0.0),
-}
+def _image(spec: Conv, inputs: Shape) -> tuple[int, int, int]:
+    if isinstance(inputs, int):
+        raise InvalidSetting(
+            f"{spec} needs images, and the samples are {inputs} plain features; give inputs=(channels, height, width), "
+            "or a data set with a shape."
+        )
+    return inputs
 
 
-def draw(rng: np.random.Generator, half_width: float, shape: tuple[int, ...]) -> Tensor:
-    """Uniform float64 numbers in [-half_width, half_width]."""
-    return torch.from_numpy(rng.uniform(-half_width, half_width, shape))
+def _image_of(below: Stage) -> tuple[int, int, int]:
+    if not isinstance(below, ConvStage):
+        raise InvalidSetting("A convolution can't follow a dense layer; put the convolutions first.")
+    return below.slots, *below.pooled
+
+
+def _flat_block(stages: Sequence[Stage], outputs: int) -> int:
+    """Columns that one unit below has in a dense layer."""
+    if stages and isinstance(stages[-1], ConvStage):
+        height, width = stages[-1].pooled
+        return outputs * height * width
+    return outputs

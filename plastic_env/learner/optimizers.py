@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from plastic_env.errors import InvalidSetting
-from plastic_env.learner.network import Layout
+from plastic_env.learner.parameters import Layout
 
 
 @dataclass(frozen=True)
@@ -24,21 +24,18 @@ class Timing:
     """When optimizer states of m learners were started, and how fast their units are to learn now.
 
     now: [m] updates made so far.
-    whole: [m] start of the inputs' and the head's state.
-    units: per hidden layer [m, width], start of each unit's state.
-    whole_speed, unit_speeds: factors of the changes in the coming k updates, [k, m] and per hidden layer [k, m, width];
-        None where all are 1.
+    starts: per layer, the head included, [m, width]: start of each unit's state. Inputs are as old as the oldest.
+    speeds: per layer [k, m, width] factors of the changes in the coming k updates; None where all are 1.
     """
 
     now: np.ndarray
-    whole: np.ndarray
-    units: list[np.ndarray]
-    whole_speed: np.ndarray | None = None
-    unit_speeds: list[np.ndarray] | None = None
+    starts: list[np.ndarray]
+    speeds: list[np.ndarray] | None = None
 
     def uniform(self) -> bool:
         """Whether in each learner everything started at once."""
-        return all((units == self.whole[:, None]).all() for units in self.units)
+        first = self.starts[0][:, :1]
+        return all((starts == first).all() for starts in self.starts)
 
 
 class Factors(Protocol):
@@ -131,17 +128,15 @@ class Adam:
     def schedule(self, layout: Layout, timing: Timing, updates: int, like: Tensor) -> Schedule:
         """Factors for the coming updates."""
         first = timing.now[None] + np.arange(1, updates + 1)[:, None]  # [updates, m]
-        whole = first - timing.whole
         steps: Factors
         scales: Factors
         if timing.uniform():
+            whole = first - timing.starts[0][:, 0]
             steps, scales = (_Shared(rule(whole), like) for rule in (self._step, self._scale))
         else:
-            units = [first[..., None] - start for start in timing.units]
+            ages = [first[..., None] - starts for starts in timing.starts]
             # both rules fall with age: the larger factor is that of the younger unit
-            steps, scales = (
-                _Spread(layout, rule(whole), [rule(age) for age in units], like) for rule in (self._step, self._scale)
-            )
+            steps, scales = (_Spread(layout, [rule(age) for age in ages], like) for rule in (self._step, self._scale))
         return _AdamSchedule(self, steps, scales, _speeds(layout, timing, like))
 
     def _step(self, age: np.ndarray) -> np.ndarray:
@@ -180,29 +175,33 @@ class _Shared:
 
 
 class _Spread:
-    """Every parameter takes the larger one of the factors of its two units.
+    """Every parameter takes the larger one of the factors of its two units; inputs have none.
 
-    whole: [updates, m] for inputs and head. units: per hidden layer [updates, m, width].
+    units: per layer [updates, m, width].
     """
 
-    def __init__(self, layout: Layout, whole: np.ndarray, units: list[np.ndarray], like: Tensor) -> None:
+    def __init__(self, layout: Layout, units: list[np.ndarray], like: Tensor) -> None:
         self.flat = torch.empty_like(like)
-        self.layers = layout.views(self.flat)
-        # of every axis, from the inputs to the head: [updates, m, width or 1]
-        self.axes = [torch.from_numpy(axis).to(like) for axis in (whole[..., None], *units, whole[..., None])]
+        views = layout.views(self.flat)
+        self.layers = [(layer.blocks(block), layer.vectors) for layer, block in zip(views, layout.blocks, strict=True)]
+        self.units = [torch.from_numpy(axis).to(like) for axis in units]
 
     def at(self, step: int) -> Tensor:
-        for at, (weight, bias) in enumerate(self.layers):
-            below, above = self.axes[at][step], self.axes[at + 1][step]
-            torch.maximum(above[:, :, None].expand_as(weight), below[:, None, :].expand_as(weight), out=weight)
-            bias.copy_(above[:, None, :])
+        below = None
+        for (weight, vectors), units in zip(self.layers, self.units, strict=True):
+            above = units[step]  # [m, width]
+            rows = above[:, :, None, None].expand_as(weight)
+            if below is None:
+                weight.copy_(rows)
+            else:
+                torch.maximum(rows, below[:, None, :, None].expand_as(weight), out=weight)
+            vectors.copy_(above[:, None, :])
+            below = above
         return self.flat
 
 
 def _speeds(layout: Layout, timing: Timing, like: Tensor) -> Factors | None:
-    if timing.whole_speed is None or timing.unit_speeds is None:
-        return None
-    return _Spread(layout, timing.whole_speed, timing.unit_speeds, like)
+    return None if timing.speeds is None else _Spread(layout, timing.speeds, like)
 
 
 def _require_positive_lr(lr: float) -> None:

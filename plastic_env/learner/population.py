@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -17,17 +16,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from plastic_env.errors import InvalidEdit, InvalidSetting
+from plastic_env.errors import InvalidData, InvalidEdit, InvalidSetting, is_whole
 from plastic_env.learner.activations import ACTIVATIONS, Uniform
+from plastic_env.learner.compute import training_macs
 from plastic_env.learner.edits import Edit, check_edit
-from plastic_env.learner.network import Layer, Layout, backward, cross_entropy_delta, forward
+from plastic_env.learner.network import Network, Shape, backward, cross_entropy_delta, forward
+from plastic_env.learner.normalisation import Crowd
 from plastic_env.learner.optimizers import Timing
-from plastic_env.learner.probing import Probe
+from plastic_env.learner.parameters import Layer, draw_all, draw_units
+from plastic_env.learner.probing import Probe, mean_size
 from plastic_env.learner.scoring import score_units
 from plastic_env.learner.settings import LearnerSettings
-from plastic_env.learner.state import COUNTERS, Sources, State, Units, repack, stored_width
+from plastic_env.learner.stages import Mode, Rows
+from plastic_env.learner.state import COUNTERS, State, Units, repack, stored_width, unchanged
 from plastic_env.learner.trainability import unit_factors
-from plastic_env.learner.transaction import apply_edits, draw_initial
+from plastic_env.learner.transaction import apply_edits
 
 
 class Scores(NamedTuple):
@@ -42,7 +45,8 @@ class Population:
 
     Args:
         n: how many.
-        inputs, classes: sizes of the task's inputs and outputs.
+        inputs: features of a sample, or the channels, height and width of an image, as which a convolutional network
+            sees them; samples are given flat either way. classes: of the task.
         settings: the learners' settings.
         device, dtype: where and in which precision weights live; data are moved and cast to them.
 
@@ -52,28 +56,37 @@ class Population:
     def __init__(
         self,
         n: int,
-        inputs: int,
+        inputs: Shape,
         classes: int,
         settings: LearnerSettings,
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        if n < 1 or inputs < 1 or classes < 2:
-            raise InvalidSetting(f"n={n}, inputs={inputs}, classes={classes}; they must be at least 1, 1 and 2.")
+        sizes = (inputs,) if isinstance(inputs, int) else tuple(inputs)
+        if not (
+            is_whole(n, 1) and is_whole(classes, 2) and len(sizes) in (1, 3) and all(is_whole(s, 1) for s in sizes)
+        ):
+            raise InvalidSetting(
+                f"n={n!r}, inputs={inputs!r}, classes={classes!r}; give n of at least 1, a positive number of inputs "
+                "or (channels, height, width), and at least 2 classes."
+            )
         self.settings = settings
         self.activation = ACTIVATIONS[settings.activation]
+        self.network = Network.of(settings, inputs, classes)
         self.rngs = [np.random.default_rng(0) for _ in range(n)]  # for initial weights and edits
         self.noise = [torch.Generator() for _ in range(n)]  # for random activations
         zeros = partial(torch.zeros, device=device, dtype=dtype)
-        axes = pairwise((inputs, *settings.hidden, classes))
-        slots = [Layer(zeros(n, above, below), zeros(n, 1, above)) for below, above in axes]
-        widths = [stored_width(u, c) for u, c in zip(settings.live_units, settings.hidden, strict=True)]
-        layout = Layout((inputs, *widths, classes))
+        stages, founders = self.network.stages, _founders(self.network, settings)
+        live = [len(units) for units in founders[:-1]]
+        widths = [stored_width(units, stage.slots) for units, stage in zip(live, stages, strict=False)]
+        layout = self.network.layout((*widths, classes))
+        whole = self.network.layout([stage.slots for stage in stages])
         count = partial(np.zeros, n, dtype=np.int64)
         self.state = State(
-            units=tuple(_founders(settings.live_units) for _ in range(n)),
-            initial=slots,
+            network=self.network,
+            units=(founders,) * n,
+            initial=whole.views(zeros(n, whole.size)),
             layout=layout,
             weights=zeros(n, layout.size),
             moments=[zeros(n, layout.size) for _ in range(settings.optimizer.moments)],
@@ -82,6 +95,7 @@ class Population:
             ids=count(),
             cohorts=count(),
             frozen=np.zeros(n, dtype=bool),
+            update_norms=np.zeros((n, len(stages))),
             phases=((),) * n,
             stored=np.zeros(n, dtype=bool),
         )
@@ -91,16 +105,20 @@ class Population:
 
     @property
     def capacity(self) -> tuple[int, ...]:
-        """Slots of each hidden layer."""
-        return self.settings.hidden
+        """Slots of each editable layer."""
+        return self.state.capacity
 
     def live(self, member: int) -> tuple[int, ...]:
-        """Live units of each hidden layer of one learner."""
+        """Live units of each editable layer of one learner."""
         return self.state.live(member)
 
     def widths(self, member: int) -> tuple[int, ...]:
-        """Inputs, live units of each hidden layer, classes."""
+        """Input units, live units of each hidden layer, classes."""
         return self.state.widths(member)
+
+    def training_macs(self, member: int) -> int:
+        """Multiply-accumulates of training one learner on one sample."""
+        return training_macs(self.network, self.widths(member))
 
     def layers(self) -> list[Layer]:
         """The weights now, padded; views into the population's memory."""
@@ -108,20 +126,56 @@ class Population:
 
     def begin(self, rngs: Mapping[int, np.random.Generator]) -> None:
         """Replace members by new learners, drawn from the given generators."""
-        state, sources = self.state, [Sources.unchanged(units) for units in self.state.units]
-        units = list(state.units)
+        state, sources = self.state, [unchanged(units) for units in self.state.units]
+        units, founders = list(state.units), _founders(self.network, self.settings)
         initial = [layer.clone() for layer in state.initial]
         counters = {name: getattr(state, name).copy() for name in COUNTERS}
         phases = list(state.phases)
         for member, rng in rngs.items():
             self.rngs[member], phases[member] = rng, ()
             self.noise[member].manual_seed(int(rng.integers(2**63)))
-            draw_initial(initial, member, rng, self.settings.init)
-            units[member] = _founders(self.settings.live_units)
-            sources[member] = Sources(tuple(np.full(u, -1) for u in self.settings.live_units), head=False)
+            draw_all(initial, member, len(founders[-1]), rng, self.settings.init)
+            units[member] = founders
+            sources[member] = tuple(np.full(len(layer), -1) for layer in founders)
             for name, values in counters.items():
-                values[member] = {"ids": sum(self.settings.live_units), "cohorts": 1}.get(name, 0)
+                values[member] = {"ids": sum(map(len, founders[:-1])), "cohorts": 1}.get(name, 0)
         self.state = repack(replace(state, initial=initial, phases=tuple(phases), **counters), units, sources)
+
+    def widen_head(self, classes: Mapping[int, int]) -> None:
+        """Give heads room for new classes: by member, how many there are to be from now on.
+
+        New classes' weights are drawn from the initial distribution and their optimizer state is empty, with an age
+        of its own; everything else stays, optimizer state included. Learners may differ in their number of classes.
+
+        Raises:
+            InvalidEdit: fewer classes than there are, or a learner that has diverged.
+        """
+        if not classes:
+            return
+        state = self.state
+        for member, wanted in classes.items():
+            have = len(state.units[member][-1])
+            if not is_whole(wanted, have):
+                raise InvalidEdit(
+                    f"Learner {member} has {have} classes; widen its head to at least that, not {wanted!r}."
+                )
+            self._refuse_frozen(member)
+        most = max(len(state.initial[-1].weight[0]), *classes.values())
+        initial = [*state.initial[:-1], _more_rows(state.initial[-1], most)]
+        checkpoint = state.checkpoint and [*state.checkpoint[:-1], _more_rows(state.checkpoint[-1], most)]
+        units, sources = list(state.units), [unchanged(learner) for learner in state.units]
+        for member, wanted in classes.items():
+            *hidden, head = units[member]
+            new = np.arange(len(head), wanted)
+            mine = initial[-1].of(member)
+            draw_units(mine, new, mine.weight.shape[1], self.rngs[member], self.settings.init)
+            now, founders = np.full(len(new), state.updates[member]), np.zeros(len(new), dtype=np.int64)
+            units[member] = (*hidden, head.join(Units(new, new, founders, now, now)))
+            sources[member] = (*sources[member][:-1], np.append(np.arange(len(head)), np.full(len(new), -1)))
+            if checkpoint:  # there, new classes wait with what they were drawn with
+                checkpoint[-1].weight[member, new] = mine.weight[new]
+                checkpoint[-1].vectors[member][:, new] = mine.vectors[:, new]
+        self.state = repack(replace(state, initial=initial, checkpoint=checkpoint), units, sources)
 
     def train(self, x: Tensor, y: Tensor, members: Sequence[int] | None = None) -> Scores:
         """Score each batch, then train on it, k batches in order.
@@ -133,32 +187,44 @@ class Population:
         its accuracy counts 0, and it is never changed again. It goes on taking part in the arithmetic
         where `members` names it, so that the others' results don't depend on its fate: they stay the same
         bit for bit while the population's stored widths (those of its widest learner) do, else to rounding.
+
+        Raises:
+            InvalidData: a batch that is empty, too small for batch normalisation, not finite or wrongly labelled;
+                nothing has been trained then.
         """
         members = list(range(len(self))) if members is None else list(members)
+        self._check_data(x, y, members, "batch {0} of learner {1}")
         k, m, batch = y.shape
-        state = self.state
+        state, network = self.state, self.network
         weights, moments, store = self._rows(members)
-        x, y = x.to(weights), y.to(weights.device)
+        x, y = network.accept(x.to(weights)), y.to(weights.device)
         layers, scratch = state.layout.views(weights), torch.empty_like(weights)
         gradients = state.layout.views(scratch)
         schedule = self.settings.optimizer.schedule(state.layout, self._timing(members, k), k, weights)
-        function = self.activation.training(self._uniform(members))
+        modes, ban = self._modes(members, training=True), self._unknown_classes(members)
         picked = weights.new_empty(k, m, batch, 1)
         hits = torch.empty(k, m, batch, dtype=torch.bool, device=weights.device)
+        before = weights
         for step in range(k):
-            trace = forward(layers, x[step], function)
-            log_p = F.log_softmax(trace.logits, -1)  # [m, batch, classes]
+            trace = forward(network, layers, x[step], modes)
+            logits = trace.logits if ban is None else trace.logits + ban
+            log_p = F.log_softmax(logits, -1)  # [m, batch, classes]
             torch.gather(log_p, -1, y[step, ..., None], out=picked[step])
-            torch.eq(trace.logits.argmax(-1), y[step], out=hits[step])
-            backward(layers, gradients, trace, cross_entropy_delta(log_p, y[step]), function)
+            torch.eq(logits.argmax(-1), y[step], out=hits[step])
+            backward(network, layers, gradients, trace, cross_entropy_delta(log_p, y[step]), modes)
+            if step == k - 1:
+                before = weights.clone()
             schedule.update(step, weights, scratch, moments)
         store()
+        change = state.layout.views(before.sub_(weights))
+        norms = torch.stack([mean_size(state, change, members, layer) for layer in range(len(layers))], 1)
         loss = -picked[..., 0].double().mean(-1).cpu().numpy()
         accuracy = hits.double().mean(-1).cpu().numpy()
         accuracy[~np.logical_and.accumulate(np.isfinite(loss), 0)] = 0
         accuracy[:, state.frozen[members]] = 0
-        trained = np.array(members)[~state.frozen[members]]
-        state.updates[trained] += k
+        trained = ~state.frozen[members]
+        state.updates[np.array(members)[trained]] += k
+        state.update_norms[np.array(members)[trained]] = norms.double().cpu().numpy()[trained]
         sound = np.isfinite(loss).all(0) & torch.isfinite(weights.sum(-1)).cpu().numpy()
         state.frozen[np.array(members)[~sound]] = True
         return Scores(accuracy, loss)
@@ -167,32 +233,51 @@ class Population:
         """Forward and backward over `x` [m, samples, inputs], `y` [m, samples], changing nothing.
 
         A learner whose loss is not finite is frozen.
+
+        Raises:
+            InvalidData: as in `train`.
         """
         members = list(range(len(self))) if members is None else list(members)
-        weights = self.state.weights if self._is_everybody(members) else self.state.weights[members]
-        layers, scratch = self.state.layout.views(weights), torch.empty_like(weights)
-        gradients = self.state.layout.views(scratch)
-        trace = forward(layers, x.to(weights), self.activation)
-        log_p = F.log_softmax(trace.logits, -1)
+        self._check_data(x[None], y[None], members, "the probe batch of learner {1}")
+        state, network = self.state, self.network
+        weights = state.weights if self._is_everybody(members) else state.weights[members]
+        layers, scratch = state.layout.views(weights), torch.empty_like(weights)
+        gradients = state.layout.views(scratch)
+        modes, ban = self._modes(members), self._unknown_classes(members)
+        trace = forward(network, layers, network.accept(x.to(weights)), modes)
+        log_p = F.log_softmax(trace.logits if ban is None else trace.logits + ban, -1)
         y = y.to(weights.device)
         loss = -log_p.gather(-1, y[..., None])[..., 0].mean(-1)  # [m]
         head = cross_entropy_delta(log_p, y)
-        deltas: dict[int, Tensor] = {}
-        backward(layers, gradients, trace, head, self.activation, deltas.__setitem__)
-        self.state.frozen[np.array(members)[~torch.isfinite(loss).cpu().numpy()]] = True
-        hidden = range(len(self.capacity))
-        widths = np.array([self.widths(member) for member in members])  # [m, layers + 2]
-        sizes = torch.from_numpy(widths[:, :-1] * widths[:, 1:]).to(weights).unbind(1)  # live weights, per layer [m]
+        errors: dict[int, Tensor] = {}
+
+        def keep(layer: int, error: Rows) -> None:
+            errors[layer] = error if isinstance(error, Tensor) else torch.stack(error)
+
+        backward(network, layers, gradients, trace, head, modes, keep)
+        state.frozen[np.array(members)[~torch.isfinite(loss).cpu().numpy()]] = True
         return Probe(
             members,
-            self.state,
-            self.state.updates[members],
+            state,
+            state.updates[members],
             loss,
+            modes,
             trace.inputs,
-            [*(deltas[layer] for layer in hidden), head],
-            [gradients[layer].weight.abs().sum((1, 2)) / sizes[layer] for layer in hidden],
-            [layers[layer].weight.abs().sum((1, 2)) / sizes[layer] for layer in hidden],
+            trace.saved,
+            [*(errors[layer] for layer in range(len(network.hidden))), head],
+            layers,
+            gradients,
         )
+
+    def predict(self, x: Tensor, members: Sequence[int] | None = None) -> Tensor:
+        """Logits [m, samples, classes] of `x` [m, samples, inputs] by the learners as they are to be used: with
+        running statistics, nothing random. Classes that a learner doesn't have get -inf."""
+        members = list(range(len(self))) if members is None else list(members)
+        state, ban = self.state, self._unknown_classes(members)
+        weights = state.weights if self._is_everybody(members) else state.weights[members]
+        modes = [mode._replace(statistics="running") for mode in self._modes(members)]
+        logits = forward(self.network, state.layout.views(weights), self.network.accept(x.to(weights)), modes).logits
+        return logits if ban is None else logits + ban
 
     def edit(self, edits: Mapping[int, Edit], probe: Probe | None = None) -> dict[int, int]:
         """Carry out one edit per named member: all of them or, if any can't be done, none.
@@ -207,8 +292,7 @@ class Population:
             InvalidEdit, UnknownName: and the population is as before, generators included.
         """
         for member, edit in edits.items():
-            if self.state.frozen[member]:
-                raise InvalidEdit(f"Learner {member} has diverged and is frozen; begin it again before editing it.")
+            self._refuse_frozen(member)
             check_edit(edit, self.state, member, self.activation)
         if probe is not None and not self._fits(probe):
             raise InvalidEdit(
@@ -220,9 +304,9 @@ class Population:
             return macs
         before = {member: self.rngs[member].bit_generator.state for member in edits}
         try:
-            worths, spent = score_units(self.state, edits, probe, self.rngs, self.activation)
+            worths, spent = score_units(self.state, edits, probe, self.rngs)
             chosen = [member for member, edit in edits.items() if edit.selects]
-            signals = {} if probe is None else {member: probe.signals(member) for member in chosen}
+            signals = {} if probe is None else {member: probe.of(member) for member in chosen}
             self.state = apply_edits(self.state, edits, worths, signals, self.rngs, self.settings.init)
         except BaseException:
             for member, generator in before.items():
@@ -236,14 +320,69 @@ class Population:
     def _is_everybody(self, members: list[int]) -> bool:
         return members == list(range(len(self)))
 
-    def _uniform(self, members: list[int]) -> Uniform:
-        """Random numbers for activations, from each learner's own generator."""
-        generators, units = [self.noise[member] for member in members], max(self.capacity)
+    def _refuse_frozen(self, member: int) -> None:
+        if self.state.frozen[member]:
+            raise InvalidEdit(f"Learner {member} has diverged and is frozen; begin it again before editing it.")
 
-        def draw(z: Tensor) -> Tensor:
+    def _check_data(self, x: Tensor, y: Tensor, members: list[int], name: str) -> None:
+        """Refuse data that can't be trained on; name: of a batch, by its number and its learner's."""
+        if y.ndim != 3 or x.shape != (*y.shape, self.network.inputs) or y.shape[1] != len(members) or 0 in y.shape:
+            raise InvalidData(
+                f"There are inputs {tuple(x.shape)} and labels {tuple(y.shape)} for {len(members)} learner(s); give "
+                f"inputs [..., batch, {self.network.inputs}] and labels [..., batch], at least one sample for each."
+            )
+        if self.network.undefined(y.shape[2]):
+            raise InvalidData(
+                f"Batches hold {y.shape[2]} sample(s), of which batch normalisation can't take a variance; "
+                "give larger batches, or choose norm='layer'."
+            )
+        classes = torch.tensor([len(self.state.units[member][-1]) for member in members], device=y.device)
+        if not torch.isfinite(x.sum()) and not (sound := torch.isfinite(x).flatten(2).all(-1)).all():
+            at, row = torch.nonzero(~sound)[0].tolist()
+            raise InvalidData(
+                f"The inputs of {name.format(at, members[row])} are not all finite; clean or rescale the data."
+            )
+        bad = (y < 0) | (y >= classes[:, None])
+        if bad.any():
+            at, row, _ = torch.nonzero(bad)[0].tolist()
+            raise InvalidData(
+                f"The labels of {name.format(at, members[row])} hold {int(y[at, row][bad[at, row]][0])}; "
+                f"its {int(classes[row])} classes allow 0 to {int(classes[row]) - 1}."
+            )
+
+    def _modes(self, members: list[int], training: bool = False) -> list[Mode]:
+        """How the hidden stages are to be run for some members."""
+        function, modes = self.activation, []
+        for layer, stage in enumerate(self.network.hidden):
+            if training:
+                function = self.activation.training(self._uniform(members, stage.slots))
+            crowd = None if stage.norm is None else self._crowd(layer, members)
+            modes.append(Mode(function, crowd, "update" if training else "batch"))
+        return modes
+
+    def _crowd(self, layer: int, members: list[int]) -> Crowd:
+        live = torch.from_numpy(self.state.padded(layer, "slot", -1, members) >= 0).to(self.state.weights)[:, None]
+        return Crowd(live.sum(-1, keepdim=True), None if live.all() else live)
+
+    def _unknown_classes(self, members: list[int]) -> Tensor | None:
+        """[m, 1, classes] -inf for classes that only others have, else 0; None if all have the same."""
+        known = torch.from_numpy(self.state.padded(len(self.network.hidden), "slot", -1, members) >= 0)
+        if known.all():
+            return None
+        return torch.zeros(known.shape).masked_fill(~known, -torch.inf).to(self.state.weights)[:, None]
+
+    def _uniform(self, members: list[int], slots: int) -> Uniform:
+        """Random numbers for the activations of a layer, from each learner's own generator."""
+        generators = [self.noise[member] for member in members]
+
+        def draw(z: Tensor, row: int | None) -> Tensor:
             # drawn for all slots: what a learner draws must not depend on its neighbours' padding
-            rows = [torch.rand(z.shape[1], units, generator=generator, dtype=z.dtype) for generator in generators]
-            return torch.stack(rows)[..., : z.shape[-1]].to(z.device)
+            if row is None:
+                shape = (*z.shape[1:-1], slots)
+                found = torch.stack([torch.rand(shape, generator=g, dtype=z.dtype) for g in generators])
+            else:
+                found = torch.rand((*z.shape[:-1], slots), generator=generators[row], dtype=z.dtype)
+            return found[..., : z.shape[-1]].to(z.device)
 
         return draw
 
@@ -267,28 +406,37 @@ class Population:
 
     def _timing(self, members: list[int], updates: int) -> Timing:
         state = self.state
-        clocks = [state.padded(layer, "clock", -1, members) for layer in range(len(self.capacity))]
-        now, whole = state.updates[members], state.restarted[members]
+        now, layers = state.updates[members], range(len(state.initial))
+        clocks = [state.padded(layer, "clock", -1, members) for layer in layers]
         # padding must be of some age, and must not make a learner's ages look mixed
-        timing = Timing(now, whole, [np.where(clock < 0, whole[:, None], clock) for clock in clocks])
+        timing = Timing(now, [np.where(clock < 0, clocks[0][:, :1], clock) for clock in clocks])
         if all(phase.over(now[row]) for row, member in enumerate(members) for phase in state.phases[member]):
             return timing
-        everything = np.ones((updates, len(members)))
-        units = [np.ones((updates, *clock.shape)) for clock in clocks]
+        speeds = [np.ones((updates, *clock.shape)) for clock in clocks]
         for row, member in enumerate(members):
             phases, steps = state.phases[member], now[row] + np.arange(updates)
-            everything[:, row] = unit_factors(phases, np.array([-1]), steps)[:, 0]
-            for layer, factors in enumerate(units):
+            for layer, factors in enumerate(speeds):
                 cohorts = state.units[member][layer].cohort
                 factors[:, row, : len(cohorts)] = unit_factors(phases, cohorts, steps)
-        return replace(timing, whole_speed=everything, unit_speeds=units)
+        return replace(timing, speeds=speeds)
 
 
-def _founders(live: Sequence[int]) -> tuple[Units, ...]:
-    """The units that a learner starts with: the first slots of each layer."""
+def _founders(network: Network, settings: LearnerSettings) -> tuple[Units, ...]:
+    """The units that a learner starts with: the first slots of each hidden layer, and the classes."""
     layers, first = [], 0
-    for units in live:
-        zero = np.zeros(units, dtype=np.int64)
-        layers.append(Units(np.arange(units), first + np.arange(units), zero, zero, zero))
+    for spec in settings.layers:
+        units = settings.live_of(spec)
+        layers.append(_present_from_the_start(np.arange(units), first))
         first += units
-    return tuple(layers)
+    return (*layers, _present_from_the_start(np.arange(network.head.slots), 0))
+
+
+def _present_from_the_start(slots: np.ndarray, first: int) -> Units:
+    zero = np.zeros(len(slots), dtype=np.int64)
+    return Units(slots, first + slots, zero, zero, zero)
+
+
+def _more_rows(layer: Layer, units: int) -> Layer:
+    """A copy of a layer [n, out, columns] with zeros for units up to the given number."""
+    more = units - layer.weight.shape[1]
+    return Layer(F.pad(layer.weight, (0, 0, 0, more)), F.pad(layer.vectors, (0, more)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,32 +11,95 @@ from torch import Tensor
 
 from plastic_env.learner import diagnostics
 from plastic_env.learner.cohorts import CohortPoint, cohort_points
+from plastic_env.learner.normalisation import Crowd
+from plastic_env.learner.parameters import Layer
+from plastic_env.learner.stages import Mode, Saved, by_unit
 from plastic_env.learner.state import State
-from plastic_env.learner.transaction import Signals
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A forward and backward pass of m learners over a probe batch that is not trained on."""
+    """A forward and backward pass of m learners over a probe batch that is not trained on.
+
+    Lists have one entry per layer, the head last. Batch normalisation takes the probe batch's own statistics.
+    """
 
     members: list[int]
     state: State  # that was probed
     updates: np.ndarray  # [m] of each learner when it was
     loss: Tensor  # [m]
-    activations: list[Tensor]  # inputs, then per hidden layer [m, samples, units]
-    deltas: list[Tensor]  # dL/dz per hidden layer, then dL/dlogits: [m, samples, units]
-    weight_gradients: list[Tensor]  # per hidden layer: mean |dL/dw| over live weights, [m]
-    weight_norms: list[Tensor]  # per hidden layer: mean |w| over live weights, [m]
+    modes: list[Mode]  # of the hidden layers
+    inputs: list[Tensor]  # what fed each layer: dense [m, batch, columns], conv [m, batch, height, width, channels]
+    saved: list[Sequence[Saved]]  # by the hidden layers
+    errors: list[Tensor]  # dL/dz of each layer: dense [m, batch, units], conv [m, batch, height, width, units]
+    layers: list[Layer]
+    gradients: list[Layer]
 
-    def signals(self, member: int) -> Signals:
+    @property
+    def samples(self) -> int:
+        """Size of the batch."""
+        return self.inputs[0].shape[1]
+
+    @property
+    def deltas(self) -> list[Tensor]:
+        """dL/dz of each layer [m, samples, units]; positions count as samples."""
+        return [by_unit(error) for error in self.errors]
+
+    def features(self, layer: int) -> Tensor:
+        """Post-activations of a hidden layer [m, samples, units]; positions and a unit's outputs count as samples."""
+        return by_unit(self._stack([saved.features for saved in self.saved[layer]]), self.modes[layer].function.outputs)
+
+    def rows(self, members: Sequence[int]) -> list[int]:
+        """Where these members are in the probe."""
+        return [self.members.index(member) for member in members]
+
+    def of(self, member: int) -> Sight:
         """What was seen of one learner."""
-        row = self.members.index(member)
-        return Signals([a[row] for a in self.activations], [d[row] for d in self.deltas])
+        return Sight(self, self.members.index(member))
+
+    def candidate_mode(self, layer: int, rows: list[int]) -> Mode:
+        """How to run units of a layer that are not live yet beside the live ones."""
+        mode, norm = self.modes[layer], self.state.network.hidden[layer].norm
+        given = None
+        if norm is not None and norm.over == "units":
+            normals = [saved.normal for saved in self.saved[layer] if saved.normal is not None]
+            mean, inverse = (self._stack([getattr(normal, name) for normal in normals]) for name in ("mean", "inverse"))
+            given = mean[rows], inverse[rows]
+        crowd = None if mode.crowd is None else Crowd(mode.crowd.units[rows], None)
+        return mode._replace(crowd=crowd, given=given)
+
+    def _stack(self, found: list[Tensor]) -> Tensor:
+        """What dense layers give is stacked; conv layers give one tensor per learner."""
+        return found[0] if found[0].ndim == 3 else torch.stack(found)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a probe saw of one learner."""
+
+    probe: Probe
+    row: int
+
+    def inputs(self, layer: int) -> Tensor:
+        """[samples, columns] what feeds a dense layer, the head included; padding included."""
+        return self.probe.inputs[layer][self.row]
+
+    def errors(self, layer: int) -> Tensor:
+        """[samples, units] dL/dz of a dense layer, the head included; padding included."""
+        return self.probe.errors[layer][self.row]
+
+    def column_means(self, layer: int) -> Tensor:
+        """[columns] mean of what feeds each column of a layer's weights; padding included."""
+        stage = self.probe.state.network.stages[layer]
+        return stage.column_means(self.probe.inputs[layer][[self.row]])[0]
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Diagnostics of m learners, float64 arrays; those with a layer axis are [m, layers].
+    """Diagnostics of m learners, float64 arrays; all but the loss are [m, editable layers].
+
+    Norms are means of |.| over a layer's live weights: of the weights, their gradient on the probe batch, and what the
+    latest update changed.
 
     Log-parities compare the newest cohort with all older units; where `comparable` is False one of
     the two is empty and both log-parities are 0.
@@ -54,11 +118,12 @@ class Diagnosis:
     srank: np.ndarray
     weight_norm: np.ndarray
     gradient_norm: np.ndarray
+    update_norm: np.ndarray
 
 
 def diagnose(probe: Probe) -> Diagnosis:
     """All diagnostics of the probed learners. A frozen learner's are finite, but mean nothing."""
-    layers = [_diagnose_layer(probe, layer) for layer in range(len(probe.state.capacity))]
+    layers = [_diagnose_layer(probe, layer) for layer in probe.state.network.editable]
     stacked = {name: np.stack([layer[name] for layer in layers], 1) for name in layers[0]}
     loss = np.nan_to_num(probe.loss.double().cpu().numpy(), nan=0.0, posinf=0.0, neginf=0.0)
     return Diagnosis(loss=loss, **stacked)
@@ -68,14 +133,14 @@ def measure_cohorts(probe: Probe) -> dict[int, list[CohortPoint]]:
     """Every live cohort of each probed learner, measured against the units older than it."""
     state = probe.state
     points: dict[int, list[CohortPoint]] = {member: [] for member in probe.members}
-    for layer in range(len(state.capacity)):
-        active = diagnostics.active_fraction(probe.activations[layer + 1]).double().cpu().numpy()
+    for at, layer in enumerate(state.network.editable):
+        active = diagnostics.active_fraction(probe.features(layer)).double().cpu().numpy()
         gradient = probe.deltas[layer].abs().mean(-2).double().cpu().numpy()
         for row, member in enumerate(probe.members):
             units = state.units[member][layer]
             if units.cohort.any() and not state.frozen[member]:
                 seen = (values[row, : len(units)] for values in (active, gradient))
-                points[member] += cohort_points(layer, units, int(probe.updates[row]), *seen)
+                points[member] += cohort_points(at, units, int(probe.updates[row]), *seen)
     return points
 
 
@@ -87,7 +152,7 @@ def _diagnose_layer(probe: Probe, layer: int) -> dict[str, np.ndarray]:
     newborn = (cohort == newest) & (newest > 0)
     incumbent = live & ~newborn
     comparable = newborn.any(1) & incumbent.any(1)
-    features = probe.activations[layer + 1]
+    features = probe.features(layer)
     if state.frozen[members].any():
         features = features.clone()
         features[torch.from_numpy(state.frozen[members])] = 0
@@ -101,8 +166,9 @@ def _diagnose_layer(probe: Probe, layer: int) -> dict[str, np.ndarray]:
         "effective_rank": diagnostics.effective_rank(singular),
         "stable_rank": diagnostics.stable_rank(singular),
         "srank": diagnostics.srank(singular),
-        "weight_norm": probe.weight_norms[layer],
-        "gradient_norm": probe.weight_gradients[layer],
+        "weight_norm": mean_size(state, probe.layers, members, layer),
+        "gradient_norm": mean_size(state, probe.gradients, members, layer),
+        "update_norm": torch.from_numpy(state.update_norms[members, layer]),
     }
     found = {
         name: np.nan_to_num(value.double().cpu().numpy(), nan=0.0, posinf=0.0, neginf=0.0)
@@ -116,3 +182,10 @@ def _diagnose_layer(probe: Probe, layer: int) -> dict[str, np.ndarray]:
         "newborn": newborn.sum(1) / units,
         "age": np.where(live, age, 0).sum(1) / units,
     }
+
+
+def mean_size(state: State, layers: Sequence[Layer], members: Sequence[int], layer: int) -> Tensor:
+    """[m] mean of |.| over the live weights of a layer; layers: of `members`, in the state's layout."""
+    widths = np.array([state.widths(member)[layer : layer + 2] for member in members])
+    sizes = torch.from_numpy(widths.prod(1) * state.layout.blocks[layer]).to(layers[layer].weight)
+    return layers[layer].weight.abs().sum((1, 2)) / sizes

@@ -9,21 +9,17 @@ import torch
 from torch import Tensor
 
 from plastic_env.errors import InvalidEdit
-from plastic_env.learner.activations import Activation
 from plastic_env.learner.edits import KINDS, Edit
-from plastic_env.learner.network import Layer
+from plastic_env.learner.parameters import Layer
 from plastic_env.learner.probing import Probe
-from plastic_env.learner.selection import LayerView, Rule, find_rule, score
+from plastic_env.learner.selection import Rule, find_rule, score
 from plastic_env.learner.state import State
 from plastic_env.learner.transaction import Worths
+from plastic_env.learner.views import LiveView, SlotsView
 
 
 def score_units(
-    state: State,
-    edits: Mapping[int, Edit],
-    probe: Probe | None,
-    rngs: Sequence[np.random.Generator],
-    function: Activation,
+    state: State, edits: Mapping[int, Edit], probe: Probe | None, rngs: Sequence[np.random.Generator]
 ) -> tuple[Worths, dict[int, int]]:
     """Score every unit that an edit may choose among; members that ask alike are scored at once.
 
@@ -36,61 +32,82 @@ def score_units(
     # kind by kind and layer by layer: the order of a learner's random draws must not depend on its neighbours
     asked: dict[tuple[str, int, str | Rule], list[int]] = {}
     for kind in KINDS:
-        for layer in range(len(state.capacity)):
+        for layer in state.network.editable:
             for member, edit in edits.items():
-                if edit.counts(kind, len(state.capacity))[layer]:
+                if edit.of_layer(kind, layer, state.network):
                     asked.setdefault((kind, layer, getattr(edit, f"{kind}_rule")), []).append(member)
     worths: dict[tuple[int, int, str], np.ndarray] = {}
     macs = dict.fromkeys(edits, 0)
-    for (kind, layer, rule), members in asked.items():
+    for (kind, layer, name), members in asked.items():
         if probe is None:
             raise InvalidEdit("This edit selects units; give a probe of the learners as they are now.")
-        rows = [probe.members.index(member) for member in members]
-        into, outgoing, ids = (_slots_view if kind == "grow" else _live_view)(state, layer, members)
-        view = LayerView(
-            below=probe.activations[layer][rows],
-            above=probe.deltas[layer + 1][rows],
-            incoming=into.weight,
-            bias=into.bias,
-            outgoing=outgoing,
-            exists=torch.ones_like(ids, dtype=torch.bool) if kind == "grow" else ids >= 0,
-            ids=ids,
-            rngs=[rngs[member] for member in members],
-            capacity=state.capacity[layer],
-            function=function,
-        )
-        table = score(find_rule(kind, rule), view)
-        for member, worth in zip(members, table, strict=True):
-            worths[member, layer, kind] = worth if kind == "grow" else worth[: state.live(member)[layer]]
-            if kind == "grow":  # of live units, the probe has measured all of it before
-                widths, samples = state.widths(member), probe.activations[0].shape[1]
-                dormant = state.capacity[layer] - widths[layer + 1]
-                macs[member] += samples * dormant * view.macs(widths[layer], widths[layer + 2])
+        rule, generators = find_rule(kind, name), [rngs[member] for member in members]
+        if kind == "grow":
+            slots = _slots_view(probe, layer, members, generators)
+            for member, worth in zip(members, score(rule, slots), strict=True):
+                worths[member, layer, kind] = worth
+                widths, samples = state.widths(member), probe.samples
+                dormant = slots.capacity - widths[layer + 1]
+                macs[member] += samples * dormant * slots.macs(widths[layer], widths[layer + 2])
+        else:
+            live = _live_view(probe, layer, members, generators)
+            for member, worth in zip(members, score(rule, live), strict=True):
+                worths[member, layer, kind] = worth[: len(state.units[member][layer])]
     return worths, macs
 
 
-def _live_view(state: State, layer: int, members: list[int]) -> tuple[Layer, Tensor, Tensor]:
-    """The live units' incoming weights, outgoing weights and ids."""
+def _live_view(probe: Probe, layer: int, members: list[int], rngs: list[np.random.Generator]) -> LiveView:
+    state, rows = probe.state, probe.rows(members)
+    ids = torch.from_numpy(state.padded(layer, "id", -1, members)).to(state.weights.device)
     layers = state.layout.views(state.weights)
-    into, out = (layers[at].of(members) for at in (layer, layer + 1))
-    ids = torch.from_numpy(state.padded(layer, "id", -1, members)).to(into.weight.device)
-    return into, out.weight, ids
+    return LiveView(
+        activation=probe.features(layer)[rows],
+        gradient=probe.deltas[layer][rows],
+        feeds=probe.inputs[layer + 1][rows],
+        into=layers[layer].of(members),
+        out=layers[layer + 1].of(members),
+        into_gradient=probe.gradients[layer].of(rows),
+        out_gradient=probe.gradients[layer + 1].of(rows),
+        upper=state.network.stages[layer + 1],
+        exists=ids >= 0,
+        ids=ids,
+        rngs=rngs,
+        capacity=state.network.hidden[layer].slots,
+    )
 
 
-def _slots_view(state: State, layer: int, members: list[int]) -> tuple[Layer, Tensor, Tensor]:
-    """All slots' initial weights from and to live units, and -1 for ids."""
-    below, above = (state.initial[at].of(members) for at in (layer, layer + 1))
-    incoming, outgoing = below.weight, above.weight  # [m, slots, slots below], [m, slots above, slots]
+def _slots_view(probe: Probe, layer: int, members: list[int], rngs: list[np.random.Generator]) -> SlotsView:
+    """All slots' initial weights from and to live units."""
+    state, rows, stages = probe.state, probe.rows(members), probe.state.network.stages
+    into, out = (state.initial[at].of(members) for at in (layer, layer + 1))
     if layer > 0:
-        incoming = _live_columns(state, incoming, layer - 1, members)
-    if layer + 1 < len(state.capacity):
-        outgoing = _live_columns(state, outgoing.mT, layer + 1, members).mT
-    ids = torch.full(incoming.shape[:2], -1, device=incoming.device)
-    return Layer(incoming, below.bias), outgoing, ids
+        into = Layer(
+            _live_columns(state, into.blocks(stages[layer].block), layer - 1, members).flatten(2), into.vectors
+        )
+    out = _live_rows(state, out, layer + 1, members)
+    return SlotsView(
+        stage=stages[layer],
+        upper=stages[layer + 1],
+        mode=probe.candidate_mode(layer, rows),
+        below=probe.inputs[layer][rows],
+        above=probe.errors[layer + 1][rows],
+        into=into,
+        out=out,
+        rngs=rngs,
+    )
 
 
 def _live_columns(state: State, weight: Tensor, layer: int, members: list[int]) -> Tensor:
-    """The columns [m, rows, slots] of live units only, in stored order, padded with zeros."""
-    slot = torch.from_numpy(state.padded(layer, "slot", -1, members)).to(weight.device)[:, None, :]
-    index = slot.clamp_min(0).expand(-1, weight.shape[1], -1)
+    """The weights [m, rows, units of `layer`, block] of live units only, in stored order, padded with zeros."""
+    slot = torch.from_numpy(state.padded(layer, "slot", -1, members)).to(weight.device)[:, None, :, None]
+    index = slot.clamp_min(0).expand(-1, weight.shape[1], -1, weight.shape[3])
     return weight.gather(2, index) * (slot >= 0)
+
+
+def _live_rows(state: State, out: Layer, layer: int, members: list[int]) -> Layer:
+    """The rows of `layer`'s live units only, in stored order, padded with zeros."""
+    slot = torch.from_numpy(state.padded(layer, "slot", -1, members)).to(out.weight.device)
+    index, live = slot.clamp_min(0), slot >= 0
+    weight = out.weight.gather(1, index[..., None].expand(-1, -1, out.weight.shape[2])) * live[..., None]
+    vectors = out.vectors.gather(2, index[:, None].expand(-1, out.vectors.shape[1], -1)) * live[:, None]
+    return Layer(weight, vectors)

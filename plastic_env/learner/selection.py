@@ -7,68 +7,15 @@ take the live units worth least. Ties go to the unit stored first. A rule is a f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from plastic_env.errors import InvalidEdit, look_up
-from plastic_env.learner.activations import Activation
 from plastic_env.learner.diagnostics import active_fraction, redo_scores
-
-
-@dataclass(frozen=True)
-class LayerView:
-    """What a rule may look at: one hidden layer of m learners, u units each (padding included), on the probe batch.
-
-    When growing, the units are all slots of the layer, wired by their initial weights to the live
-    units below and above; when pruning or recycling, they are the live ones. What is looked at is
-    computed then, and charged to the learner where it is more than what the probe has measured.
-    """
-
-    below: Tensor  # [m, samples, units below] activations that feed the layer
-    above: Tensor  # [m, samples, units above] dL/dz of the layer that it feeds
-    incoming: Tensor  # [m, u, units below]
-    bias: Tensor  # [m, 1, u]
-    outgoing: Tensor  # [m, units above, u]
-    exists: Tensor  # [m, u] bool: a unit, no padding
-    ids: Tensor  # [m, u] in order of birth, -1 for dormant units
-    rngs: Sequence[np.random.Generator]  # one per learner
-    capacity: int  # slots of the layer
-    function: Activation
-
-    @cached_property
-    def activation(self) -> Tensor:
-        """Post-activations h, [m, samples, u]."""
-        return self._forward[0]
-
-    @cached_property
-    def gradient(self) -> Tensor:
-        """dL/dz of each unit, as if it were live, [m, samples, u]."""
-        return self.function.backward(torch.bmm(self.above, self.outgoing), self._forward[1])
-
-    @cached_property
-    def incoming_gradient(self) -> Tensor:
-        """dL/d incoming weights, [m, u, units below]."""
-        return torch.bmm(self.gradient.mT, self.below)
-
-    @cached_property
-    def outgoing_gradient(self) -> Tensor:
-        """dL/d outgoing weights, [m, units above, u]."""
-        return torch.bmm(self.above.mT, self.activation)
-
-    @cached_property
-    def _forward(self) -> tuple[Tensor, Tensor]:
-        return self.function.forward(torch.baddbmm(self.bias, self.below, self.incoming.mT))
-
-    def macs(self, below: int, above: int) -> int:
-        """Multiply-accumulates per unit and sample of what was looked at, between layers of these live widths."""
-        costs = {"_forward": below, "gradient": above, "incoming_gradient": below, "outgoing_gradient": above}
-        return sum(cost for name, cost in costs.items() if name in vars(self))
-
+from plastic_env.learner.views import LayerView
 
 Rule = Callable[[LayerView], Tensor]  # -> worth [m, u]
 
@@ -86,7 +33,7 @@ def gradient(view: LayerView) -> Tensor:
 def gradmax(view: LayerView) -> Tensor:
     """The learning signal that a unit's weights receive: the norm of their whole gradient, incoming and outgoing
     (selection only; after Evci et al. 2022, arXiv 2201.05125, as arXiv 2605.15435 uses it)."""
-    incoming, outgoing = view.incoming_gradient.square().sum(-1), view.outgoing_gradient.square().sum(-2)
+    incoming, outgoing = view.incoming_gradient.square().sum(-1), view.outgoing_gradient.square().sum((1, 2))
     return (incoming + outgoing + view.gradient.sum(-2).square()).sqrt()
 
 
@@ -102,9 +49,9 @@ def taylor(view: LayerView) -> Tensor:
 
 
 def utility(view: LayerView) -> Tensor:
-    """Contribution utility: mean |h| times the sum of |outgoing weights| (Dohare et al. 2024),
-    here measured on the probe batch instead of by a running mean."""
-    return view.activation.abs().mean(-2) * view.outgoing.abs().sum(-2)
+    """Contribution utility: mean |h| times the sum of |outgoing weights| (Dohare et al. 2024), here measured on the
+    probe batch instead of by a running mean. A unit that feeds the next layer by several numbers adds theirs up."""
+    return (view.fed * view.outgoing.abs().sum(1)).sum(1)
 
 
 def redo(view: LayerView) -> Tensor:

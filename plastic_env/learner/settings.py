@@ -6,17 +6,52 @@ from dataclasses import dataclass, field
 
 from plastic_env.errors import InvalidSetting, is_whole, look_up
 from plastic_env.learner.activations import ACTIVATIONS
-from plastic_env.learner.network import INITS
+from plastic_env.learner.normalisation import NORMS
 from plastic_env.learner.optimizers import Adam, Optimizer
+from plastic_env.learner.parameters import INITS
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A fully connected hidden layer.
+
+    units: slots (capacity). editable: whether edits may change it; if not, all its units are live.
+    """
+
+    units: int
+    editable: bool = True
+
+    def __post_init__(self) -> None:
+        _check_whole(self, "units")
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution of stride 1 with zero padding, followed by max-pooling; its units are its output channels.
+
+    channels: slots (capacity). kernel: side, odd. pool: side of the pooling windows, which don't overlap; 1 for none.
+    editable: whether edits may change it; if not, all its units are live.
+    """
+
+    channels: int
+    kernel: int = 3
+    pool: int = 2
+    editable: bool = True
+
+    def __post_init__(self) -> None:
+        _check_whole(self, "channels", "kernel", "pool")
+        if self.kernel % 2 == 0:
+            raise InvalidSetting(f"{self} has an even kernel; give an odd one, which keeps the size of the image.")
 
 
 @dataclass(frozen=True)
 class LearnerSettings:
     """Everything about a learner but its task stream and its seed.
 
-    hidden: slots (capacity) of each hidden layer.
-    live: fraction of each layer's slots that are live from the start; at least one unit is.
-    activation: a name in `ACTIVATIONS`.
+    hidden: the hidden layers from the inputs up: `Conv(...)`, `Dense(...)`, or a number of slots, which stands for
+        an editable dense layer.
+    live: fraction of each editable layer's slots that are live from the start; at least one unit is.
+    activation: a name in `ACTIVATIONS`. norm: a name in `NORMS`: what normalises pre-activations of hidden layers.
     init: a name in `INITS`; fan-in counts slots, not live units.
     optimizer: `Adam(...)` or `SGD(...)`.
 
@@ -24,22 +59,25 @@ class LearnerSettings:
         InvalidSetting, UnknownName: values outside of these.
     """
 
-    hidden: tuple[int, ...] = (64, 64)
+    hidden: tuple[int | Dense | Conv, ...] = (64, 64)
     live: float = 1.0
     activation: str = "relu"
+    norm: str = "none"
     init: str = "torch"
     optimizer: Optimizer = field(default_factory=Adam)
 
     def __post_init__(self) -> None:
         look_up(ACTIVATIONS, self.activation, "activation")
+        look_up(NORMS, self.norm, "normalisation")
         look_up(INITS, self.init, "initialisation")
-        if (
-            not isinstance(self.hidden, (tuple, list))
-            or not self.hidden
-            or not all(is_whole(n, 1) for n in self.hidden)
+        if not isinstance(self.hidden, (tuple, list)) or not all(
+            isinstance(spec, (Dense, Conv)) or is_whole(spec, 1) for spec in self.hidden
         ):
-            raise InvalidSetting(f"hidden is {self.hidden!r}; give a tuple of at least one positive whole number.")
-        object.__setattr__(self, "hidden", tuple(int(slots) for slots in self.hidden))
+            raise InvalidSetting(f"hidden is {self.hidden!r}; give a tuple of positive whole numbers, Dense and Conv.")
+        layers = (spec if isinstance(spec, (Dense, Conv)) else int(spec) for spec in self.hidden)
+        object.__setattr__(self, "hidden", tuple(layers))
+        if not self.slots:
+            raise InvalidSetting(f"hidden is {self.hidden!r}; at least one layer must be editable.")
         if isinstance(self.live, bool) or not isinstance(self.live, (int, float)) or not 0 < self.live <= 1:
             raise InvalidSetting(f"live is {self.live!r}; give a fraction in (0, 1].")
         if not hasattr(self.optimizer, "schedule"):
@@ -48,6 +86,30 @@ class LearnerSettings:
             )
 
     @property
+    def layers(self) -> tuple[Dense | Conv, ...]:
+        """The hidden layers, written out."""
+        return tuple(spec if isinstance(spec, (Dense, Conv)) else Dense(spec) for spec in self.hidden)
+
+    @property
+    def slots(self) -> tuple[int, ...]:
+        """Slots of each editable layer."""
+        return tuple(_slots(spec) for spec in self.layers if spec.editable)
+
+    @property
     def live_units(self) -> tuple[int, ...]:
-        """Live units of each hidden layer at the start."""
-        return tuple(max(1, round(self.live * slots)) for slots in self.hidden)
+        """Live units of each editable layer at the start."""
+        return tuple(self.live_of(spec) for spec in self.layers if spec.editable)
+
+    def live_of(self, spec: Dense | Conv) -> int:
+        """Live units of one hidden layer at the start."""
+        return max(1, round(self.live * _slots(spec))) if spec.editable else _slots(spec)
+
+
+def _slots(spec: Dense | Conv) -> int:
+    return spec.units if isinstance(spec, Dense) else spec.channels
+
+
+def _check_whole(spec: Dense | Conv, *names: str) -> None:
+    for name in names:
+        if not is_whole(getattr(spec, name), 1):
+            raise InvalidSetting(f"{spec} has {name}={getattr(spec, name)!r}; give a whole number of at least 1.")

@@ -18,7 +18,7 @@ import torch
 
 from plastic_env.errors import InvalidSnapshot
 from plastic_env.files import write_atomically
-from plastic_env.learner.network import Layer, Layout
+from plastic_env.learner.parameters import Layer
 from plastic_env.learner.population import Population
 from plastic_env.learner.state import COUNTERS, UNIT_FIELDS, State, Units
 from plastic_env.learner.trainability import TRAINABILITY, Phase
@@ -66,7 +66,7 @@ def capture(population: Population, members: Sequence[int] | None = None) -> Cap
     layers = {"initial": state.initial, "checkpoint": state.checkpoint or []}
     return {
         "settings": repr(population.settings),
-        "widths": list(state.layout.widths),
+        "widths": list(state.layout.widths[1:]),
         "weights": state.weights[rows],
         "moments": [flat[rows] for flat in state.moments],
         **{name: [[t[rows] for t in layer] for layer in found] for name, found in layers.items()},
@@ -97,9 +97,10 @@ def restore(population: Population, captured: Captured) -> None:
         )
     like = population.state.weights
     population.state = State(
+        network=population.network,
         units=tuple(tuple(Units(*(row.copy() for row in u.numpy())) for u in member) for member in captured["units"]),
         initial=[Layer(*(t.to(like, copy=True) for t in layer)) for layer in captured["initial"]],
-        layout=Layout(tuple(captured["widths"])),
+        layout=population.network.layout(captured["widths"]),
         weights=captured["weights"].to(like, copy=True),
         moments=[flat.to(like, copy=True) for flat in captured["moments"]],
         phases=tuple(tuple(_phase(values) for values in member) for member in captured["phases"]),

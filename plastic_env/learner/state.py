@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plastic_env.learner.network import Layer, Layout
+from plastic_env.learner.network import Network
+from plastic_env.learner.parameters import Layer, Layout
 from plastic_env.learner.trainability import Phase
 
 ROUND_WIDTH = 8  # stored widths are rounded up: matrix kernels like multiples of 8
@@ -20,7 +21,7 @@ ROUND_WIDTH = 8  # stored widths are rounded up: matrix kernels like multiples o
 
 @dataclass(frozen=True)
 class Units:
-    """The live units of one layer of one learner, in stored order; all arrays [live] int64."""
+    """The live units of one layer of one learner, in stored order; all arrays [live] int64. Classes are the head's."""
 
     slot: np.ndarray  # place in the layer, 0 .. capacity - 1
     id: np.ndarray  # never used twice in a learner's life
@@ -50,25 +51,30 @@ class Units:
 UNIT_FIELDS = ("slot", "id", "cohort", "born", "clock")
 
 
-COUNTERS = ("updates", "restarted", "ids", "cohorts", "frozen", "stored")  # arrays [n] of a State
+COUNTERS = ("updates", "restarted", "ids", "cohorts", "frozen", "update_norms", "stored")  # arrays [n, ...] of a State
 
 
 @dataclass(frozen=True)
 class State:
     """n learners. Tensors are stacked over learners; bookkeeping is numpy, as decisions need it on the host.
 
-    units: [learner][hidden layer].
-    initial: per layer, the initial parameters of *all* slots: weight [n, slots above, slots below],
-        bias [n, 1, slots above]. Dormant slots wait with these; rewinding returns to them.
+    Layers are numbered from 0, hidden ones first, the head last.
+
+    network: what they are made of.
+    units: [learner][layer].
+    initial: per layer, the initial parameters of *all* slots: weight [n, slots above, slots below * block],
+        vectors [n, rows, slots above]. Dormant slots wait with these; rewinding returns to them.
     weights, moments: flat rows [n, layout.size] of live units (padded with zeros).
     updates: [n] updates made in each learner's life.
-    restarted: [n] the update at which inputs' and head's optimizer state was started.
+    restarted: [n] the update at which all of the optimizer state was started last.
     ids, cohorts: [n] the next unit id and cohort number of each learner.
     frozen: [n] True once a learner has diverged.
+    update_norms: [n, layers] mean |change| of each layer's weights in the latest update.
     phases: per learner, the trainability rules in force.
     stored: [n] whether a learner has stored its weights; checkpoint: what it stored, for all slots like `initial`.
     """
 
+    network: Network
     units: tuple[tuple[Units, ...], ...]
     initial: list[Layer]
     layout: Layout
@@ -79,28 +85,29 @@ class State:
     ids: np.ndarray
     cohorts: np.ndarray
     frozen: np.ndarray
+    update_norms: np.ndarray
     phases: tuple[tuple[Phase, ...], ...]
     stored: np.ndarray
     checkpoint: list[Layer] | None = None
 
     @property
     def capacity(self) -> tuple[int, ...]:
-        """Slots of each hidden layer."""
-        return tuple(layer.weight.shape[1] for layer in self.initial[:-1])
+        """Slots of each editable layer."""
+        return tuple(self.network.hidden[layer].slots for layer in self.network.editable)
 
     def live(self, member: int) -> tuple[int, ...]:
-        """Live units of each hidden layer of one learner."""
-        return tuple(len(units) for units in self.units[member])
+        """Live units of each editable layer of one learner."""
+        return tuple(len(self.units[member][layer]) for layer in self.network.editable)
 
     def widths(self, member: int) -> tuple[int, ...]:
-        """Inputs, live units of each hidden layer, classes of one learner."""
-        return (self.layout.widths[0], *self.live(member), self.layout.widths[-1])
+        """Input units, live units of each hidden layer, classes of one learner."""
+        return (self.network.input_units, *(len(units) for units in self.units[member]))
 
-    def layer(self, flat: Tensor, member: int, at: int) -> tuple[Tensor, Tensor]:
-        """Views of one learner's weights [units, units below] and biases [units] in layer `at` of a flat tensor."""
-        widths = self.widths(member)
-        weight, bias = self.layout.views(flat)[at]
-        return weight[member, : widths[at + 1], : widths[at]], bias[member, 0, : widths[at + 1]]
+    def layer(self, flat: Tensor, member: int, at: int) -> Layer:
+        """One learner's layer in a flat tensor, cut to its live units: views, the weight as [units, below, block]."""
+        widths, layer = self.widths(member), self.layout.views(flat)[at].of(member)
+        weight = layer.blocks(self.layout.blocks[at])[: widths[at + 1], : widths[at]]
+        return Layer(weight, layer.vectors[:, : widths[at + 1]])
 
     def padded(self, layer: int, name: str, fill: int, members: Sequence[int] | None = None) -> np.ndarray:
         """One field of a layer's units for all `members`, [m, stored width]."""
@@ -117,21 +124,12 @@ def stored_width(live: int, capacity: int) -> int:
     return min(capacity, -(-live // ROUND_WIDTH) * ROUND_WIDTH)
 
 
-@dataclass(frozen=True)
-class Sources:
-    """Where the parameters of a learner's next state come from.
+Sources = tuple[np.ndarray, ...]  # per layer [live]: each unit's present position, or -1 to start anew
 
-    hidden: per hidden layer [live] the unit's present position, or -1 to start from the initial weights.
-    head: whether the head keeps its parameters.
-    """
 
-    hidden: tuple[np.ndarray, ...]
-    head: bool = True
-
-    @staticmethod
-    def unchanged(units: Sequence[Units]) -> Sources:
-        """Every parameter stays where it is."""
-        return Sources(tuple(np.arange(len(layer)) for layer in units))
+def unchanged(units: Sequence[Units]) -> Sources:
+    """The sources by which every parameter of a learner stays where it is."""
+    return tuple(np.arange(len(layer)) for layer in units)
 
 
 def repack(
@@ -139,10 +137,11 @@ def repack(
 ) -> State:
     """Lay out the parameters for new `units`: a weight is kept, with its optimizer state, if both of
     its ends are; else it is that of its slots in `origin` (the initial ones), with empty optimizer state."""
-    n, capacity = len(units), state.capacity
-    live = [max(len(member[layer]) for member in units) for layer in range(len(capacity))]
-    hidden = (stored_width(width, slots) for width, slots in zip(live, capacity, strict=True))
-    layout = Layout((state.layout.widths[0], *hidden, state.layout.widths[-1]))
+    n, layers = len(units), range(len(state.initial))
+    live = [max(len(member[layer]) for member in units) for layer in layers]
+    slots = [len(layer.weight[0]) for layer in state.initial]
+    widths = [stored_width(width, most) for width, most in zip(live[:-1], slots[:-1], strict=True)]
+    layout = state.network.layout((*widths, live[-1]))
     following = replace(
         state,
         units=tuple(tuple(member) for member in units),
@@ -150,8 +149,7 @@ def repack(
         weights=state.weights.new_zeros(n, layout.size),
         moments=[state.weights.new_zeros(n, layout.size) for _ in state.moments],
     )
-    axes = [*(_Axis.of(following, sources, layer) for layer in range(len(capacity)))]
-    axes.append(_Axis.head(following, sources))
+    axes = [_Axis.of(following, sources, layer) for layer in layers]
     pairs: list[tuple[Tensor, Tensor, Sequence[Layer] | None]] = [
         (state.weights, following.weights, origin or state.initial)
     ]
@@ -159,7 +157,8 @@ def repack(
     for old_flat, new_flat, initial in pairs:
         olds, news = state.layout.views(old_flat), layout.views(new_flat)
         for at, (old, new) in enumerate(zip(olds, news, strict=True)):
-            _fill(old, new, None if initial is None else initial[at], axes[at - 1] if at else None, axes[at])
+            start = None if initial is None else initial[at]
+            _fill(old, new, start, axes[at - 1] if at else None, axes[at], layout.blocks[at])
     return following
 
 
@@ -177,47 +176,38 @@ class _Axis:
         slot = state.padded(layer, "slot", -1)
         source = np.full_like(slot, -1)
         for row, origin in enumerate(sources):
-            source[row, : len(origin.hidden[layer])] = origin.hidden[layer]
-        return _Axis._from(source, slot, state.weights.device)
-
-    @staticmethod
-    def head(state: State, sources: Sequence[Sources]) -> _Axis:
-        slot = np.broadcast_to(np.arange(state.layout.widths[-1]), (len(sources), state.layout.widths[-1]))
-        source = np.where([[origin.head] for origin in sources], slot, -1)
-        return _Axis._from(source, slot, state.weights.device)
-
-    @staticmethod
-    def _from(source: np.ndarray, slot: np.ndarray, device: torch.device) -> _Axis:
+            source[row, : len(origin[layer])] = origin[layer]
         arrays = (source.clip(0), slot.clip(0), source >= 0, slot >= 0)
-        return _Axis(*(torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in arrays))
+        return _Axis(*(torch.from_numpy(array).to(state.weights.device) for array in arrays))
 
 
-def _fill(old: Layer, new: Layer, initial: Layer | None, below: _Axis | None, above: _Axis) -> None:
+def _fill(old: Layer, new: Layer, initial: Layer | None, below: _Axis | None, above: _Axis, block: int) -> None:
     """Write one layer: `old` where both ends are kept, else `initial` (zeros if None).
 
     below: None stands for the inputs, which no edit changes.
     """
-    kept, exists = above.kept[:, :, None], above.exists[:, :, None]  # [n, out, 1]
+    kept, exists = above.kept[:, :, None, None], above.exists[:, :, None, None]  # [n, out, 1, 1]
     if below is not None:
-        kept, exists = kept & below.kept[:, None, :], exists & below.exists[:, None, :]
-    weight = torch.where(kept, _gather(old.weight, above.source, None if below is None else below.source), 0)
-    bias = torch.where(above.kept, _gather_rows(old.bias[:, 0], above.source), 0)
+        kept, exists = kept & below.kept[:, None, :, None], exists & below.exists[:, None, :, None]
+    weight = _gather(old.blocks(block), above.source, None if below is None else below.source)
+    vectors = _gather_rows(old.vectors, above.source)
+    weight, vectors = torch.where(kept, weight, 0), torch.where(above.kept[:, None], vectors, 0)
     if initial is not None:
-        fresh = _gather(initial.weight, above.slot, None if below is None else below.slot)
+        fresh = _gather(initial.blocks(block), above.slot, None if below is None else below.slot)
         weight = torch.where(kept, weight, torch.where(exists, fresh, 0))
-        fresh = _gather_rows(initial.bias[:, 0], above.slot)
-        bias = torch.where(above.kept, bias, torch.where(above.exists, fresh, 0))
-    new.weight.copy_(weight)
-    new.bias[:, 0].copy_(bias)
+        start = _gather_rows(initial.vectors, above.slot)
+        vectors = torch.where(above.kept[:, None], vectors, torch.where(above.exists[:, None], start, 0))
+    new.blocks(block).copy_(weight)
+    new.vectors.copy_(vectors)
 
 
 def _gather(weight: Tensor, rows: Tensor, columns: Tensor | None) -> Tensor:
-    """weight[i, rows[i], columns[i]] for every learner i: [n, len(rows), len(columns)]."""
+    """weight[i, rows[i], columns[i]] for every learner i: [n, len(rows), len(columns), block]."""
     n = torch.arange(len(weight), device=weight.device)
     if columns is None:
         return weight[n[:, None], rows]
     return weight[n[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
-def _gather_rows(bias: Tensor, rows: Tensor) -> Tensor:
-    return bias.gather(1, rows)
+def _gather_rows(vectors: Tensor, units: Tensor) -> Tensor:
+    return vectors.gather(2, units[:, None].expand(-1, vectors.shape[1], -1))

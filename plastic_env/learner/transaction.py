@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
 
 from plastic_env.learner.edits import KINDS, Edit, find_insertion, find_trainability
 from plastic_env.learner.insertion import Birth, Settling
-from plastic_env.learner.network import INITS, Layer, draw
-from plastic_env.learner.state import Sources, State, Units, repack
+from plastic_env.learner.parameters import Layer, draw_all
+from plastic_env.learner.state import Sources, State, Units, repack, unchanged
 from plastic_env.learner.trainability import Phase
 from plastic_env.learner.transfer import named_donors, nearest_donors, transfer_biases, transplant
 
 Worths = Mapping[tuple[int, int, str], np.ndarray]  # (member, layer, kind) -> worth per position or slot
 
 
-@dataclass(frozen=True)
-class Signals:
-    """What a probe saw of one learner: activations from the inputs up, dL/dz from the first hidden layer up."""
+class Signals(Protocol):
+    """What a probe saw of one learner."""
 
-    activations: list[Tensor]  # [samples, units], padding included
-    deltas: list[Tensor]  # [samples, units]
+    def inputs(self, layer: int) -> Tensor:
+        """[samples, columns] what feeds a dense layer, the head included; padding included."""
+        ...
+
+    def errors(self, layer: int) -> Tensor:
+        """[samples, units] dL/dz of a dense layer, the head included; padding included."""
+        ...
+
+    def column_means(self, layer: int) -> Tensor:
+        """[columns] mean of what feeds each column of a layer's weights; padding included."""
+        ...
 
 
 def apply_edits(
@@ -63,15 +72,6 @@ def apply_edits(
     return following
 
 
-def draw_initial(initial: list[Layer], member: int, rng: np.random.Generator, init: str) -> None:
-    """Draw all initial parameters of one learner, in place."""
-    rule = INITS[init]
-    for weight, bias in initial:
-        fan_in = weight.shape[2]
-        weight[member] = draw(rng, rule.weight(fan_in), tuple(weight.shape[1:])).to(weight)
-        bias[member] = draw(rng, rule.bias(fan_in), tuple(bias.shape[1:])).to(bias)
-
-
 @dataclass(frozen=True)
 class _Change:
     units: Units  # of one layer, after the edit
@@ -99,25 +99,27 @@ class _Draft:
         redrawn = any(edit.reset or (edit.births and edit.insertion != "dormant") for edit in edits.values())
         initial = [layer.clone() for layer in state.initial] if redrawn else state.initial
         counters = {name: getattr(state, name).copy() for name in ("restarted", "ids", "cohorts", "stored")}
-        sources = [Sources.unchanged(member) for member in state.units]
+        sources = [unchanged(member) for member in state.units]
         return _Draft(initial, list(state.units), sources, list(state.phases), counters)
 
     def change(
         self, state: State, member: int, edit: Edit, worths: Worths, rng: np.random.Generator, init: str
     ) -> list[_Change]:
-        """Enter one learner's edit; returns what becomes of each hidden layer."""
+        """Enter one learner's edit; returns what becomes of each layer."""
         if edit.reset:
-            draw_initial(self.initial, member, rng, init)
+            draw_all(self.initial, member, len(state.units[member][-1]), rng, init)
         editor = _Editor(state, member, edit, self.counters["ids"][member])
-        changes = [editor.change(layer, worths) for layer in range(len(state.capacity))]
-        places = [*(change.units.slot for change in changes), np.arange(state.layout.widths[-1])]
+        changes = [editor.change(layer, worths) for layer in range(len(state.network.hidden))]
+        changes.append(editor.head())
+        blocks = state.network.blocks
         for layer, change in enumerate(changes):
             if change.newborn.size:
                 below, above = (self.initial[at].of(member) for at in (layer, layer + 1))
-                slots = change.units.slot[change.newborn]
-                find_insertion(edit).prepare(Birth(below, above, slots, places[layer + 1], INITS[init], rng))
+                slots, live_above = change.units.slot[change.newborn], changes[layer + 1].units.slot
+                birth = Birth(below, above.blocks(blocks[layer + 1]), slots, live_above, init, rng)
+                find_insertion(edit).prepare(birth)
         self.units[member] = tuple(change.units for change in changes)
-        self.sources[member] = Sources(tuple(change.source for change in changes), head=not edit.restarts)
+        self.sources[member] = tuple(change.source for change in changes)
         self.phases[member] = _phases(state, member, edit)
         if edit.restarts or edit.optimizer_state == "reset":
             self.counters["restarted"][member] = state.updates[member]
@@ -137,9 +139,10 @@ class _Editor:
     next_id: int
 
     def change(self, layer: int, worths: Worths) -> _Change:
+        """What becomes of a hidden layer."""
         units = self.state.units[self.member][layer]
         stay = np.arange(len(units))
-        grow, prune, recycle = (self.edit.counts(kind, len(self.state.capacity))[layer] for kind in KINDS)
+        grow, prune, recycle = (self.edit.of_layer(kind, layer, self.state.network) for kind in KINDS)
         if prune:
             gone = _order(worths[self.member, layer, "prune"])[:prune]
             stay = np.setdiff1d(stay, gone)
@@ -154,7 +157,16 @@ class _Editor:
             grown = dormant[_order(-worth[dormant])[:grow]]
             kept = kept.join(self._newborn(grown))
             source = np.append(source, np.full(grow, -1))
-        return self._restart(_Change(kept, source, np.flatnonzero(source < 0)))
+        newborn = np.flatnonzero(source < 0)
+        if self.edit.reset:
+            founders = np.zeros(len(kept), dtype=np.int64)  # nobody is older than they are
+            kept = replace(self._newborn(kept.slot), cohort=founders)
+        return self._restart(_Change(kept, source, newborn))
+
+    def head(self) -> _Change:
+        """What becomes of the classes: no edit changes which there are."""
+        units = self.state.units[self.member][-1]
+        return self._restart(_Change(units, np.arange(len(units)), np.arange(0)))
 
     def _reborn(self, units: Units, positions: np.ndarray) -> Units:
         """`units` with those at `positions` replaced by newborns in the same slots."""
@@ -170,13 +182,11 @@ class _Editor:
 
     def _restart(self, change: _Change) -> _Change:
         """Rewinding keeps the units, but not what they have learnt; resetting keeps only their places."""
-        units, now = change.units, np.full(len(change.units), self.state.updates[self.member])
-        if self.edit.reset:
-            founders = np.zeros(len(units), dtype=np.int64)  # nobody is older than they are
-            units = replace(self._newborn(units.slot), cohort=founders, clock=now)
-        elif self.edit.restarts or self.edit.optimizer_state == "reset":
-            units = replace(units, clock=now)
-        source = np.full_like(change.source, -1) if self.edit.restarts else change.source
+        units, source = change.units, change.source
+        if self.edit.restarts or self.edit.optimizer_state == "reset":
+            units = replace(units, clock=np.full(len(units), self.state.updates[self.member]))
+        if self.edit.restarts:
+            source = np.full_like(source, -1)
         return replace(change, units=units, source=source)
 
 
@@ -191,36 +201,37 @@ def _settle(
     init: str,
 ) -> None:
     """Let survivors and newborns inherit what the edit says; writes into the new state `after` only."""
-    rule, head = find_insertion(edit), np.arange(after.layout.widths[-1])
-    inputs = np.arange(after.layout.widths[0])
-    sources = [inputs, *(change.source for change in changes), head]
-    for layer, change in enumerate(changes):
+    rule, blocks = find_insertion(edit), after.network.blocks
+    for layer, change in enumerate(changes[:-1]):
+        upper = changes[layer + 1]
         below, above = (after.layer(after.weights, member, at) for at in (layer, layer + 1))
-        gone = np.setdiff1d(np.arange(before.live(member)[layer]), change.source)
+        gone = np.setdiff1d(np.arange(len(before.units[member][layer])), change.source)
         if edit.transfer_bias and gone.size:
-            weight, _ = before.layer(before.weights, member, layer + 1)
-            transfer_biases(above[1], sources[layer + 2], weight, signals.activations[layer + 1], gone)
+            weight = before.layer(before.weights, member, layer + 1).weight
+            means = signals.column_means(layer + 1).unflatten(0, (-1, blocks[layer + 1]))
+            transfer_biases(above.bias[0], upper.source, weight, means, gone)
         if change.newborn.size and rule.settles:
+            past = np.arange(before.network.input_units) if layer == 0 else changes[layer - 1].source
             rule.settle(
                 Settling(
-                    *below,
-                    above[0],
-                    inputs=_align(signals.activations[layer], sources[layer]),
-                    deltas=_align(signals.deltas[layer + 1], sources[layer + 2]),
+                    below,
+                    above.weight,
+                    inputs=partial(_aligned, signals.inputs, layer, past, blocks[layer]),
+                    deltas=partial(_aligned, signals.errors, layer + 1, upper.source, 1),
                     newborn=change.newborn,
                     incumbent=change.incumbent,
-                    before=before.live(member)[layer],
-                    init=INITS[init],
+                    before=len(before.units[member][layer]),
+                    init=init,
                     rng=rng,
                 )
             )
         if change.newborn.size and edit.optimizer_state == "transplant":
-            _transplant(after, member, layer, edit, change, below[0])
+            _transplant(after, member, layer, edit, change, below.weight.flatten(1))
 
 
 def _transplant(after: State, member: int, layer: int, edit: Edit, change: _Change, incoming: Tensor) -> None:
     newborn, incumbent = change.newborn, change.incumbent
-    wanted = edit.donors[layer] if edit.donors else ()
+    wanted = edit.donors[after.network.editable.index(layer)] if edit.donors else ()
     if wanted:
         donors = named_donors(change.units.id, wanted, newborn, incumbent)
     else:
@@ -230,11 +241,12 @@ def _transplant(after: State, member: int, layer: int, edit: Edit, change: _Chan
     change.units.clock[newborn] = change.units.clock[donors]  # the new state's own arrays
 
 
-def _align(signal: Tensor, source: np.ndarray) -> Tensor:
-    """Columns [samples, units] of a signal from before the edit in the order after it; zeros where there is no past."""
-    aligned = signal[:, source.clip(0)]
+def _aligned(signal: Callable[[int], Tensor], layer: int, source: np.ndarray, block: int) -> Tensor:
+    """Columns [samples, units * block] of a signal of `layer` from before the edit in the order after it; zeros
+    where there is no past."""
+    aligned = signal(layer).unflatten(1, (-1, block))[:, source.clip(0)]
     aligned[:, source < 0] = 0
-    return aligned
+    return aligned.flatten(1)
 
 
 def _phases(state: State, member: int, edit: Edit) -> tuple[Phase, ...]:
@@ -250,14 +262,13 @@ def _store(state: State, members: Sequence[int]) -> list[Layer] | None:
         return state.checkpoint
     checkpoint = [layer.clone() for layer in state.checkpoint or state.initial]
     for member in members:
-        slots = [units.slot for units in state.units[member]]
-        axes = [np.arange(state.layout.widths[0]), *slots, np.arange(state.layout.widths[-1])]
+        axes = [np.arange(state.network.input_units), *(units.slot for units in state.units[member])]
         for at, layer in enumerate(checkpoint):
-            weight, bias = state.layer(state.weights, member, at)
+            weight, vectors = state.layer(state.weights, member, at)
             for mine, initial in zip(layer, state.initial[at], strict=True):
                 mine[member] = initial[member]
-            layer.weight[member][np.ix_(axes[at + 1], axes[at])] = weight
-            layer.bias[member, 0][axes[at + 1]] = bias
+            layer.blocks(state.network.blocks[at])[member][np.ix_(axes[at + 1], axes[at])] = weight
+            layer.vectors[member][:, axes[at + 1]] = vectors
     return checkpoint
 
 

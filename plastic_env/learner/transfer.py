@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from plastic_env.errors import InvalidEdit
+from plastic_env.learner.parameters import Layer
 
 OPTIMIZER_STATES = {
     "fresh": "empty, with an age of its own",
@@ -41,23 +42,22 @@ def named_donors(ids: np.ndarray, wanted: Sequence[int], newborn: np.ndarray, in
     return np.array([known[donor] for donor in wanted], dtype=np.int64)
 
 
-def transplant(
-    below: tuple[Tensor, Tensor], above: tuple[Tensor, Tensor], newborn: np.ndarray, donors: np.ndarray
-) -> None:
-    """Copy the donors' slices of one optimizer buffer into the newborns': incoming, bias, outgoing.
+def transplant(below: Layer, above: Layer, newborn: np.ndarray, donors: np.ndarray) -> None:
+    """Copy the donors' slices of one optimizer buffer into the newborns': incoming weights and vectors, outgoing.
 
-    below, above: the buffer's weight and bias views of the layers into and out of these units.
+    below, above: the buffer's views of the layers into and out of these units, as `State.layer` gives them.
     """
-    below[0][newborn], below[1][newborn] = below[0][donors], below[1][donors]
-    above[0][:, newborn] = above[0][:, donors]
+    below.weight[newborn], below.vectors[:, newborn] = below.weight[donors], below.vectors[:, donors]
+    above.weight[:, newborn] = above.weight[:, donors]
 
 
-def transfer_biases(bias: Tensor, kept: np.ndarray, weight: Tensor, activation: Tensor, removed: np.ndarray) -> None:
+def transfer_biases(bias: Tensor, kept: np.ndarray, weight: Tensor, means: Tensor, removed: np.ndarray) -> None:
     """Add what removed units gave on average to the biases of the units that they fed.
 
     bias: [units above] after the edit, a view. kept: [units above] their positions before the edit, -1 for newborns.
-    weight: [units above before, units before] and activation [samples, units before], both from before the edit.
+    weight: [units above, units, block] and means [units, block], the mean of what fed each of these, both from
+        before the edit and the latter with padding. In convolutions this is exact away from the image's rim.
     """
-    given = weight[:, removed] @ activation[:, removed].mean(0)  # [units above before]
+    given = weight[:, removed].flatten(1) @ means[removed].flatten()  # [units above before]
     old = kept >= 0
     bias[np.flatnonzero(old)] += given[kept[old]]

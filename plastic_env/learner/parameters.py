@@ -1,0 +1,122 @@
+"""Parameters of n learners: one flat row each, shown layer by layer; and how they are drawn.
+
+A learner's weights lie one after the other in a flat row, so that optimizers act on all of them with one
+operation; `Layout.views` shows them layer by layer. Only live units are stored. Learners narrower than the
+widest are padded with zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+BIAS, GAIN, SHIFT, MEAN, VARIANCE = range(5)  # rows of `Layer.vectors`
+_AT_START = {GAIN: 1.0, SHIFT: 0.0, MEAN: 0.0, VARIANCE: 1.0}
+
+
+class Layer(NamedTuple):
+    """One layer of n learners.
+
+    Columns of `weight` come in blocks of equal size, one block per unit below: all that the unit feeds into it.
+    Rows of `vectors` hold one number per unit: the bias; with normalisation also gain and shift; with batch
+    normalisation also the running mean and variance, which no gradient changes.
+    """
+
+    weight: Tensor  # [n, out, columns]
+    vectors: Tensor  # [n, rows, out]
+
+    @property
+    def bias(self) -> Tensor:
+        """[n, 1, out]."""
+        return self.vectors[..., :1, :]
+
+    def clone(self) -> Layer:
+        """A copy."""
+        return Layer(self.weight.clone(), self.vectors.clone())
+
+    def of(self, members: int | list[int]) -> Layer:
+        """The layer of some learners (a copy) or, without the first axis, of one (a view)."""
+        return Layer(self.weight[members], self.vectors[members])
+
+    def blocks(self, block: int) -> Tensor:
+        """The weights as [..., out, units below, block]; a view."""
+        return self.weight.unflatten(-1, (-1, block))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each layer lies in a learner's flat row.
+
+    widths: input units, then the stored width of every layer, the head included.
+    blocks: columns per unit below, for every layer. rows: of `Layer.vectors`, for every layer.
+    """
+
+    widths: tuple[int, ...]
+    blocks: tuple[int, ...]
+    rows: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Parameters per learner, padding included."""
+        return sum(above * (columns + rows) for above, columns, rows in self._shapes())
+
+    def views(self, flat: Tensor) -> list[Layer]:
+        """Views of `flat` [n, size], one `Layer` per layer, sharing its memory."""
+        layers, at = [], 0
+        for above, columns, rows in self._shapes():
+            middle = at + above * columns
+            end = middle + above * rows
+            weight = flat[:, at:middle].unflatten(1, (above, columns))
+            layers.append(Layer(weight, flat[:, middle:end].unflatten(1, (rows, above))))
+            at = end
+        return layers
+
+    def _shapes(self) -> list[tuple[int, int, int]]:
+        """Units, columns and rows of each layer."""
+        below = (width * block for width, block in zip(self.widths, self.blocks, strict=False))
+        return list(zip(self.widths[1:], below, self.rows, strict=True))
+
+
+class Init(NamedTuple):
+    """Half-widths of the uniform distributions that initial weights and biases are drawn from."""
+
+    weight: Callable[[int], float]  # of the fan-in
+    bias: Callable[[int], float]
+
+
+INITS: dict[str, Init] = {
+    # torch.nn.Linear's and Conv2d's own: Kaiming-uniform with a = sqrt(5), uniform biases
+    "torch": Init(lambda fan_in: fan_in**-0.5, lambda fan_in: fan_in**-0.5),
+    # Kaiming-uniform with ReLU gain (He et al. 2015), biases 0
+    "kaiming": Init(lambda fan_in: (6 / fan_in) ** 0.5, lambda fan_in: 0.0),
+}
+
+
+def draw(rng: np.random.Generator, half_width: float, shape: tuple[int, ...]) -> Tensor:
+    """Uniform float64 numbers in [-half_width, half_width]."""
+    return torch.from_numpy(rng.uniform(-half_width, half_width, shape))
+
+
+def draw_units(layer: Layer, units: np.ndarray, fan_in: int, rng: np.random.Generator, init: str) -> None:
+    """Draw the incoming parameters of some units of one learner, in place.
+
+    layer: the learner's, without the first axis. fan_in: columns that count.
+    """
+    rule, (weight, vectors) = INITS[init], layer
+    weight[units] = draw(rng, rule.weight(fan_in), (len(units), weight.shape[1])).to(weight)
+    vectors[BIAS, units] = draw(rng, rule.bias(fan_in), (len(units),)).to(vectors)
+    for row in range(GAIN, len(vectors)):
+        vectors[row, units] = _AT_START[row]
+
+
+def draw_all(layers: Sequence[Layer], member: int, classes: int, rng: np.random.Generator, init: str) -> None:
+    """Draw all parameters of one learner, in place; of the head, those of the first `classes`."""
+    for layer in layers:
+        mine = layer.of(member)
+        units = len(mine.weight) if layer is not layers[-1] else classes
+        draw_units(mine, np.arange(units), mine.weight.shape[1], rng, init)
