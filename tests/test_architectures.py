@@ -13,6 +13,7 @@ from plastic_env.learner.export import to_module
 from plastic_env.learner.insertion import INSERTIONS
 from plastic_env.learner.network import Network
 from plastic_env.learner.probing import diagnose
+from plastic_env.learner.scoring import live_view, slots_view
 from plastic_env.learner.selection import GROW_RULES, PRUNE_RULES
 from plastic_env.learner.transfer import OPTIMIZER_STATES
 
@@ -154,27 +155,47 @@ def test_every_rule_works_on_every_network(name):
                 check_padding(made, member, flat)
 
 
-@pytest.mark.parametrize("rule", PRUNE_RULES)
-def test_scores_of_live_units_are_those_of_the_slots_rules_where_all_are_live(rule):
-    """Both views of a layer, computed in different ways, agree: here on channels that feed channels."""
-    made = population("channels, crelu", 1)
-    made.train(*batches("channels, crelu", 10, 1))
-    probe, seen = helpers.probe(made), {}
-    function = PRUNE_RULES[rule]
-    if rule in ("random", "oldest", "youngest"):
-        return
+@pytest.mark.parametrize("name", [name for name in NETS if "layer norm" not in name])
+def test_candidates_are_seen_as_they_would_be_if_they_were_live(name):
+    """The two views of a layer, one computed from slots' initial weights, one read off the probe, agree on a learner
+    whose slots are all live and have never been trained."""
+    made = population(name)
+    probe = helpers.probe(made)
+    for layer in made.network.editable:
+        views = [view(probe, layer, [0, 1], made.rngs) for view in (slots_view, live_view)]
+        for field in (
+            "activation",
+            "gradient",
+            "fed",
+            "incoming",
+            "outgoing",
+            "incoming_gradient",
+            "outgoing_gradient",
+        ):
+            torch.testing.assert_close(*(getattr(view, field) for view in views), rtol=0, atol=1e-12)
+        for rule in {**GROW_RULES, **PRUNE_RULES}.values():
+            if rule.__name__ not in ("random", "oldest", "youngest"):
+                torch.testing.assert_close(*(rule(view) for view in views), rtol=1e-9, atol=1e-12)
 
-    def spy(name):
-        def see(view):
-            seen[name] = function(view)
-            return torch.zeros_like(seen[name])
 
-        return see
+def test_with_layer_norm_candidates_are_normalised_as_live_units_are():
+    made = population("channels, layer norm")
+    probe = helpers.probe(made)
+    for layer in made.network.editable:
+        views = [view(probe, layer, [0, 1], made.rngs) for view in (slots_view, live_view)]
+        torch.testing.assert_close(*(view.activation for view in views), rtol=0, atol=1e-12)
 
-    made.edit({0: Edit(recycle=(1, 1, 1), recycle_rule=spy("live"))}, probe)
-    made = population("channels, crelu", 1)
-    for layer, slots in zip(made.layers(), made.state.initial, strict=True):
-        assert torch.equal(layer.weight, slots.weight)
+
+def test_utility_pairs_what_a_channel_feeds_with_the_weights_that_it_meets():
+    made = population("channels", 1)
+    probe = helpers.probe(made)
+    utility = PRUNE_RULES["utility"](live_view(probe, 1, [0], made.rngs))[0]
+    pooled, weight = probe.inputs[2][0], made.layers()[2].weight[0]  # [samples, 10 * 9], [8, 10 * 9]
+    by_hand = (pooled.abs().mean(0) * weight.abs().sum(0)).reshape(10, 9).sum(1)
+    torch.testing.assert_close(utility, by_hand, rtol=0, atol=1e-12)
+    utility = PRUNE_RULES["utility"](live_view(probe, 0, [0], made.rngs))[0]
+    images, kernels = probe.inputs[1][0], made.layers()[1].weight[0].reshape(10, 6, 9)
+    torch.testing.assert_close(utility, images.abs().mean((0, 1, 2)) * kernels.abs().sum((0, 2)), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", NETS)

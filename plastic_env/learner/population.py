@@ -197,7 +197,7 @@ class Population:
         k, m, batch = y.shape
         state, network = self.state, self.network
         weights, moments, store = self._rows(members)
-        x, y = network.accept(x.to(weights)), y.to(weights.device)
+        x, y = network.accept(x.to(weights)), y.to(weights.device, torch.int64)
         layers, scratch = state.layout.views(weights), torch.empty_like(weights)
         gradients = state.layout.views(scratch)
         schedule = self.settings.optimizer.schedule(state.layout, self._timing(members, k), k, weights)
@@ -246,7 +246,7 @@ class Population:
         modes, ban = self._modes(members), self._unknown_classes(members)
         trace = forward(network, layers, network.accept(x.to(weights)), modes)
         log_p = F.log_softmax(trace.logits if ban is None else trace.logits + ban, -1)
-        y = y.to(weights.device)
+        y = y.to(weights.device, torch.int64)
         loss = -log_p.gather(-1, y[..., None])[..., 0].mean(-1)  # [m]
         head = cross_entropy_delta(log_p, y)
         errors: dict[int, Tensor] = {}
@@ -331,6 +331,8 @@ class Population:
                 f"There are inputs {tuple(x.shape)} and labels {tuple(y.shape)} for {len(members)} learner(s); give "
                 f"inputs [..., batch, {self.network.inputs}] and labels [..., batch], at least one sample for each."
             )
+        if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+            raise InvalidData(f"The labels are {y.dtype}; give whole numbers, such as torch.int64.")
         if self.network.undefined(y.shape[2]):
             raise InvalidData(
                 f"Batches hold {y.shape[2]} sample(s), of which batch normalisation can't take a variance; "
@@ -369,7 +371,8 @@ class Population:
         known = torch.from_numpy(self.state.padded(len(self.network.hidden), "slot", -1, members) >= 0)
         if known.all():
             return None
-        return torch.zeros(known.shape).masked_fill(~known, -torch.inf).to(self.state.weights)[:, None]
+        known = known.to(self.state.weights.device)
+        return self.state.weights.new_zeros(known.shape).masked_fill_(~known, -torch.inf)[:, None]
 
     def _uniform(self, members: list[int], slots: int) -> Uniform:
         """Random numbers for the activations of a layer, from each learner's own generator."""
@@ -377,12 +380,10 @@ class Population:
 
         def draw(z: Tensor, row: int | None) -> Tensor:
             # drawn for all slots: what a learner draws must not depend on its neighbours' padding
-            if row is None:
-                shape = (*z.shape[1:-1], slots)
-                found = torch.stack([torch.rand(shape, generator=g, dtype=z.dtype) for g in generators])
-            else:
-                found = torch.rand((*z.shape[:-1], slots), generator=generators[row], dtype=z.dtype)
-            return found[..., : z.shape[-1]].to(z.device)
+            shape = (*z.shape[int(row is None) : -1], slots)
+            rows = generators if row is None else [generators[row]]
+            found = [torch.rand(shape, generator=g, dtype=z.dtype, device=g.device) for g in rows]
+            return (torch.stack(found) if row is None else found[0])[..., : z.shape[-1]].to(z.device)
 
         return draw
 

@@ -43,20 +43,21 @@ def score_units(
             raise InvalidEdit("This edit selects units; give a probe of the learners as they are now.")
         rule, generators = find_rule(kind, name), [rngs[member] for member in members]
         if kind == "grow":
-            slots = _slots_view(probe, layer, members, generators)
+            slots = slots_view(probe, layer, members, generators)
             for member, worth in zip(members, score(rule, slots), strict=True):
                 worths[member, layer, kind] = worth
                 widths, samples = state.widths(member), probe.samples
                 dormant = slots.capacity - widths[layer + 1]
                 macs[member] += samples * dormant * slots.macs(widths[layer], widths[layer + 2])
         else:
-            live = _live_view(probe, layer, members, generators)
+            live = live_view(probe, layer, members, generators)
             for member, worth in zip(members, score(rule, live), strict=True):
                 worths[member, layer, kind] = worth[: len(state.units[member][layer])]
     return worths, macs
 
 
-def _live_view(probe: Probe, layer: int, members: list[int], rngs: list[np.random.Generator]) -> LiveView:
+def live_view(probe: Probe, layer: int, members: list[int], rngs: Sequence[np.random.Generator]) -> LiveView:
+    """The live units of a hidden layer of some learners."""
     state, rows = probe.state, probe.rows(members)
     ids = torch.from_numpy(state.padded(layer, "id", -1, members)).to(state.weights.device)
     layers = state.layout.views(state.weights)
@@ -76,8 +77,8 @@ def _live_view(probe: Probe, layer: int, members: list[int], rngs: list[np.rando
     )
 
 
-def _slots_view(probe: Probe, layer: int, members: list[int], rngs: list[np.random.Generator]) -> SlotsView:
-    """All slots' initial weights from and to live units."""
+def slots_view(probe: Probe, layer: int, members: list[int], rngs: Sequence[np.random.Generator]) -> SlotsView:
+    """All slots of a hidden layer of some learners, wired by their initial weights from and to live units."""
     state, rows, stages = probe.state, probe.rows(members), probe.state.network.stages
     into, out = (state.initial[at].of(members) for at in (layer, layer + 1))
     if layer > 0:
