@@ -9,10 +9,10 @@ from plastic_env.env.episode import EpisodeSettings
 from plastic_env.env.single import PlasticEnv
 from plastic_env.env.vector import PlasticVectorEnv
 from plastic_env.errors import InvalidSetting, is_whole, look_up
-from plastic_env.scenarios import permuted, random_labels
+from plastic_env.scenarios import iid, permuted, random_labels
 from plastic_env.streams import Scenario
 
-SCENARIOS: dict[str, Scenario] = {**permuted.SETTINGS, **random_labels.SETTINGS}
+SCENARIOS: dict[str, Scenario] = {**iid.SETTINGS, **permuted.SETTINGS, **random_labels.SETTINGS}
 NAMESPACE = "plastic_env"
 
 
