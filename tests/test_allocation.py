@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plastic_env import Conv, LearnerSettings
 from plastic_env.errors import InvalidSetting, UnknownName
 from plastic_env.learner.allocation import BIASES, allocate
+from plastic_env.learner.network import Network
 
 MLP, CONVNET = (784, (256, 256)), (4096, (512, 512, 256))
 
@@ -48,15 +50,25 @@ def test_budget_is_kept_and_nearly_used(inputs, slots, c):
     def size(widths):
         return sum(a * b for a, b in zip([inputs, *widths], widths, strict=False))
 
+    budget = c * size(slots) * (1 + 1e-12)  # but for rounding
     try:
         counts = allocate(inputs, slots, c)
     except InvalidSetting:
-        assert size([1] * len(slots)) > c * size(slots)
+        assert size([1] * len(slots)) > budget
         return
     assert all(1 <= units <= n for units, n in zip(counts, slots, strict=True))
-    assert size(counts) <= c * size(slots)
+    assert size(counts) <= budget
     more = [min(units + 1, n) for units, n in zip(counts, slots, strict=True)]
-    assert list(counts) == slots or size(more) > c * size(slots)
+    assert list(counts) == slots or size(more) > budget
+
+
+def test_convolutions_by_hand():
+    """Conv 16 and 32 with kernel 3 on 3 channels, pooled to 8 x 8, then dense 64: 9 * 3 a + 9 a b + 64 b d weights,
+    136,112 with all units, half of it 68,056. (11, 22, 45) has 297 + 2,178 + 63,360 = 65,835, and the next,
+    (11, 23, 45), 297 + 2,277 + 66,240 = 68,814."""
+    network = Network.of(LearnerSettings(hidden=(Conv(16), Conv(32), 64)), (3, 32, 32), 10)
+    assert network.blocks[:3] == (9, 9, 64)
+    assert allocate(3, (16, 32, 64), 0.5, blocks=network.blocks[:3]) == (11, 22, 45)
 
 
 def test_exact_budgets_are_used_up():

@@ -4,12 +4,13 @@ import helpers
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
-from plastic_env import SGD, Edit, LearnerSettings
+from plastic_env import SGD, Adam, Edit, LearnerSettings
 from plastic_env.learner import diagnostics
 from plastic_env.learner.compute import forward_macs, training_macs
 from plastic_env.learner.network import Network
-from plastic_env.learner.probing import diagnose
+from plastic_env.learner.probing import diagnose, measure_removal
 
 # four samples of three live units and one column of padding
 FEATURES = torch.tensor([[2.0, 0.0, 0.01, 0], [2, 0, 0.01, 0], [0, 0, 0.01, 0], [4, 0, 0.01, 0]], dtype=torch.double)
@@ -113,3 +114,58 @@ def test_macs_equal_a_hand_count():
     network = Network.of(LearnerSettings(hidden=(8, 8)), 3, 2)
     assert forward_macs(network, (3, 4, 5, 2)) == 42
     assert training_macs(network, (3, 4, 5, 2)) == 42 + 42 + 30
+
+
+@pytest.mark.parametrize("members", [None, [1]])
+def test_update_norm_is_what_the_latest_update_changed(members):
+    population = helpers.population(2, live=0.5, optimizer=Adam(0.01))
+    x, y = helpers.batches(8, 2 if members is None else 1)
+    population.train(x[:7], y[:7], members)
+    before = helpers.live_parameters(population, 1)
+    population.train(x[7:], y[7:], members)
+    after = helpers.live_parameters(population, 1)
+    expected = [(after[2 * layer] - before[2 * layer]).abs().mean().item() for layer in (0, 1)]
+    np.testing.assert_allclose(diagnose(helpers.probe(population)).update_norm[1], expected, rtol=1e-12)
+    assert (diagnose(helpers.probe(population)).update_norm[0] > 0).all() == (members is None)
+
+
+@pytest.mark.parametrize("optimizer", [SGD(0.3), Adam(0.01)])
+def test_sample_plasticity_is_what_one_update_takes_away(optimizer):
+    population, copy = (helpers.population(2, optimizer=optimizer) for _ in range(2))
+    for learners in (population, copy):
+        learners.train(*helpers.batches(10, 2))
+    x, y = helpers.batches(1, 2, 16, seed=99)
+    before = helpers.fingerprint(population)
+    found = population.sample_plasticity(population.probe(x[0], y[0]), y[0])
+    assert helpers.fingerprint(population) == before
+    for member in range(2):
+        first = losses(copy, member, x, y)
+        copy.train(x[:, [member]], y[:, [member]], [member])
+        expected = (1 - losses(copy, member, x, y) / first).clamp(0, 1).mean().item()
+        assert 0 < expected < 1
+        assert found[member] == pytest.approx(expected, abs=1e-12)
+
+
+def losses(population, member, x, y):
+    return F.cross_entropy(population.predict(x[0])[member], y[0, member], reduction="none")
+
+
+def test_removal_compares_removed_with_kept_units_and_the_survivors_with_themselves():
+    population = helpers.population(2, live=0.8, optimizer=SGD(0.1))
+    population.train(*helpers.batches(20, 2))
+    before, old = helpers.probe(population), population.state.units[1][1]
+    edit = Edit(prune=(3, 2), prune_rule="random", recycle=(0, 1), grow=(1, 0), insertion="fresh")
+    population.edit({1: edit}, before)
+    after, new = helpers.probe(population, members=[1]), population.state.units[1][1]
+    found = measure_removal(before, after, 1)
+    kept = torch.from_numpy(np.isin(old.id, new.id))
+    assert kept.sum() == len(old) - 3
+    h, gradient = before.inputs[2][1, :, : len(old)], before.deltas[1][1, :, : len(old)].abs().mean(0)
+    later = after.inputs[2][0, :, np.flatnonzero(np.isin(new.id, old.id))]
+    active = (h > 0.05).double().mean(0)
+    for name, values in (("activation", active), ("gradient", gradient)):
+        expected = torch.log(values[~kept].mean() / values[kept].mean()).item()
+        assert getattr(found, f"log_{name}_parity")[1] == pytest.approx(expected)
+    change = (later - h[:, kept]).abs().mean(0) / h[:, kept].abs().mean(0)
+    assert found.stability[1] == pytest.approx(change.mean().item())
+    assert np.isnan(measure_removal(before, helpers.probe(population), 0).stability).all()

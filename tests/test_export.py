@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from plastic_env import Edit
+from plastic_env import Conv, Edit
 from plastic_env.learner.activations import ACTIVATIONS
 from plastic_env.learner.export import save_module, to_module
 
@@ -54,11 +54,22 @@ def test_saved_module_opens_where_this_project_is_not(tmp_path):
     torch.testing.assert_close(torch.load(tmp_path / "y.pt"), module(x[0, 0]).detach(), rtol=0, atol=1e-6)
 
 
+def convolutional():
+    population = helpers.population(
+        2, inputs=helpers.PICTURE, hidden=(Conv(6), Conv(8, pool=1), 10), live=0.5, norm="batch", activation="crelu"
+    )
+    population.train(*helpers.batches(20, 2, inputs=population.network.inputs))
+    population.edit({1: Edit(grow=(2, 1, 3), grow_rule="random")}, helpers.probe(population))
+    return population
+
+
 @pytest.mark.filterwarnings("ignore")  # the exporter's own
-def test_onnx(tmp_path):
+@pytest.mark.parametrize("make", [lambda: edited("smooth_leaky"), convolutional], ids=["dense", "convolutional"])
+def test_onnx(tmp_path, make):
     onnxruntime = pytest.importorskip("onnxruntime")
-    module = to_module(edited("smooth_leaky"), 1).float()
-    x = torch.randn(5, helpers.INPUTS)
+    population = make()
+    module = to_module(population, 1).float()
+    x = torch.randn(5, population.network.inputs)
     torch.onnx.export(module, (x,), str(tmp_path / "net.onnx"), dynamo=True)
     session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"))
     (found,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from plastic_env import SGD, Edit, EpisodeSettings, LearnerSettings, Lifetime, Plan
+from plastic_env import SGD, Conv, Edit, EpisodeSettings, LearnerSettings, Lifetime, Plan
+from plastic_env.env.reference import fresh_accuracy, relative_plasticity
 from plastic_env.errors import InvalidEdit, InvalidSetting, UnknownName
-from plastic_env.learner.compute import training_macs
+from plastic_env.learner.compute import forward_macs, training_macs
 from plastic_env.scenarios import find
 
 SCENARIO = find("PermutedDigits-v0", tasks=3, updates=20)
@@ -185,3 +186,47 @@ def test_birth_is_measured_before_training():
 def test_settings_that_make_no_sense_are_refused(wrong, error):
     with pytest.raises(error):
         EpisodeSettings(**wrong)
+
+
+def test_outcomes_tell_what_was_removed():
+    life = begun(n=2)
+    life.step({0: Plan(budget=10), 1: Plan(budget=10)})
+    spent = life.ledger.probes.copy()
+    outcomes = life.step({0: Plan(Edit(prune=(4, 0)), budget=1), 1: Plan(Edit(rewind="initial"), budget=1)})
+    assert outcomes[0].removal.stability[0] < 1e-12  # what feeds the first layer's survivors has not changed
+    assert np.isnan(outcomes[0].removal.stability[1])
+    assert outcomes[1].removal is None
+    networks = [64 * training_macs(life.population.network, life.population.widths(member)) for member in range(2)]
+    np.testing.assert_array_equal(life.ledger.probes - spent, [2 * networks[0], networks[1]])
+
+
+def test_plasticity_is_measured_when_asked_for_and_charged():
+    plain, asked = begun(), begun(plasticity=True)
+    outcomes = [life.step({0: Plan(budget=10)})[0] for life in (plain, asked)]
+    assert outcomes[0].plasticity is None
+    assert 0 < outcomes[1].plasticity < 1
+    forward = 64 * forward_macs(asked.population.network, asked.population.widths(0))
+    assert asked.ledger.total[0] - plain.ledger.total[0] == forward
+    with pytest.raises(InvalidSetting, match="True or False"):
+        EpisodeSettings(plasticity=1)
+
+
+def test_a_fresh_learner_is_as_plastic_as_a_fresh_learner():
+    """The reference network is drawn and trained as any other: on the first task it is the learner itself."""
+    learner = replace(SMALL, hidden=(Conv(4, editable=False), 12))
+    life = begun(learner=learner)
+    outcome = life.step({0: Plan(budget=20)})[0]
+    rng = np.random.default_rng(0)
+    seeds = rng.integers(2**63, size=2)  # of the stream and of the learner
+    fresh = fresh_accuracy(
+        life.streams[0], 0, 20, learner, (12,), np.random.default_rng(int(seeds[1])), dtype=torch.float64
+    )
+    np.testing.assert_array_equal(outcome.accuracy, fresh)
+    assert relative_plasticity(outcome.accuracy, fresh) == 1
+    narrow = fresh_accuracy(life.streams[0], 0, 20, learner, (3,), np.random.default_rng(0))
+    assert relative_plasticity(outcome.accuracy, narrow) == pytest.approx(outcome.accuracy.mean() / narrow.mean())
+
+
+@pytest.mark.parametrize(("mine", "fresh", "ratio"), [(0.4, 0.8, 0.5), (0, 0, 1), (0.1, 0, np.inf)])
+def test_relative_plasticity_by_hand(mine, fresh, ratio):
+    assert relative_plasticity(np.array([mine]), np.array([fresh])) == ratio

@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import gymnasium
+import helpers
 import numpy as np
 import pytest
 import torch
 
-from plastic_env import Adam, Edit, LearnerSettings, Plan
+from plastic_env import Adam, Conv, Edit, LearnerSettings, Plan
 from plastic_env.errors import InvalidEdit, InvalidSnapshot
 from plastic_env.learner import snapshots
 from plastic_env.learner.trainability import TwoSpeed
@@ -134,3 +135,20 @@ def test_numpy_scalars_in_rules_do_not_spoil_a_snapshot(tmp_path):
     env.save(tmp_path / "a")
     env.load(tmp_path / "a")
     assert env.lifetime.population.state.phases[0][0].rule == TwoSpeed(3.0, 50)
+
+
+@pytest.mark.parametrize("norm", ["layer", "batch"])
+def test_convolutions_and_running_statistics_go_on_bit_for_bit(tmp_path, norm):
+    learner = LearnerSettings(hidden=(Conv(4, editable=False), Conv(8), 16), live=0.5, norm=norm, activation="crelu")
+    env, other = make(learner=learner), make(learner=learner)
+    env.reset(seed=3)
+    live_on(env, range(2))
+    env.save(tmp_path / "middle.snapshot")
+    other.load(tmp_path / "middle.snapshot")
+    assert live_on(other, range(2, 6)) == live_on(env, range(2, 6))
+
+
+def test_a_snapshot_of_learners_with_other_inputs_is_refused():
+    captured = snapshots.capture(helpers.population(1))
+    with pytest.raises(InvalidSnapshot, match="inputs=8"):
+        snapshots.restore(helpers.population(1, inputs=8), captured)

@@ -92,7 +92,7 @@ class EpisodeSpec:
 
     @property
     def observation_space(self) -> spaces.Dict:
-        """Bounded boxes: "global" [fields], "layers" [hidden layers, fields]; see `GLOBAL_FIELDS`, `LAYER_FIELDS`."""
+        """Bounded boxes: "global" [fields], "layers" [editable layers, fields]; see `GLOBAL_FIELDS`, `LAYER_FIELDS`."""
         low, high = _bounds(GLOBAL_FIELDS, {"accuracy_change"})
         layers = len(self.capacity)
         below, above = (
@@ -259,7 +259,7 @@ class Codec:
 
 
 def layer_field(observation: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    """One field of every hidden layer, [layers]."""
+    """One field of every editable layer, [layers]."""
     return observation["layers"][:, LAYER_FIELDS.index(name)]
 
 

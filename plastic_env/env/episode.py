@@ -9,7 +9,7 @@ import numpy as np
 from plastic_env.errors import InvalidSetting, is_whole, look_up
 from plastic_env.learner.cohorts import CohortPoint
 from plastic_env.learner.edits import Edit
-from plastic_env.learner.probing import Diagnosis
+from plastic_env.learner.probing import Diagnosis, Removal
 from plastic_env.learner.settings import LearnerSettings
 
 BOUNDARIES = {
@@ -27,6 +27,7 @@ class EpisodeSettings:
     max_budget: the most updates that one plan may train.
     probe_samples: size of the probe batch: the samples trained on last or, before the first update,
         the first of the stream. It never holds samples of a task not yet begun.
+    plasticity: whether to measure, at the end of every step, how much one update on the probe batch would teach.
     compute_cap: multiply-accumulates after which an episode is truncated, or None.
     """
 
@@ -34,12 +35,15 @@ class EpisodeSettings:
     boundaries: str = "decision"
     max_budget: int = 1000
     probe_samples: int = 64
+    plasticity: bool = False
     compute_cap: int | None = None
 
     def __post_init__(self) -> None:
         look_up(BOUNDARIES, self.boundaries, "kind of boundaries")
         if not isinstance(self.learner, LearnerSettings):
             raise InvalidSetting(f"learner is {self.learner!r}; give plastic_env.LearnerSettings(...).")
+        if not isinstance(self.plasticity, bool):
+            raise InvalidSetting(f"plasticity is {self.plasticity!r}; give True or False.")
         for name in ("max_budget", "probe_samples", "compute_cap"):
             value = getattr(self, name)
             if not is_whole(value, 1) and not (value is None and name == "compute_cap"):
@@ -82,7 +86,9 @@ class Outcome:
     live: live units per editable layer.
     newborns: units born at this step's edit, per editable layer.
     birth, end: this learner's diagnosis (arrays [layers]) right after births, if any, and after training.
-    cohorts: all live cohorts with older units beside them, right after births, if any, and after training.
+    removal: what the edit removed and what that did to the survivors, if it removed anything.
+    plasticity: sample plasticity at the end, if it is measured (`EpisodeSettings.plasticity`).
+    cohorts: all live cohorts with older units beside them, right after an edit of units, if any, and after training.
     macs: multiply-accumulates of the step.
     shift: whether it ended at a task boundary; always False when boundaries are hidden.
     """
@@ -96,6 +102,8 @@ class Outcome:
     newborns: tuple[int, ...]
     birth: Diagnosis | None
     end: Diagnosis
+    removal: Removal | None
+    plasticity: float | None
     cohorts: tuple[CohortPoint, ...]
     macs: int
     stream_updates: int

@@ -17,9 +17,10 @@ from plastic_env.env.episode import EpisodeSettings, Ledger, Outcome, Plan
 from plastic_env.errors import InvalidEdit, InvalidSetting, InvalidSnapshot, is_whole
 from plastic_env.learner import snapshots
 from plastic_env.learner.cohorts import CohortPoint
+from plastic_env.learner.compute import forward_macs
 from plastic_env.learner.edits import Edit, check_edit
 from plastic_env.learner.population import Population
-from plastic_env.learner.probing import Diagnosis, diagnose, measure_cohorts
+from plastic_env.learner.probing import Diagnosis, Probe, Removal, diagnose, measure_cohorts, measure_removal
 from plastic_env.learner.snapshots import Captured
 from plastic_env.streams import Scenario, TaskStream
 
@@ -130,9 +131,9 @@ class Lifetime:
     def _step(self, plans: Mapping[int, Plan]) -> dict[int, Outcome]:
         members, start = list(plans), self.position.copy()
         spent = self.ledger.total
-        births = self._edit(plans)
+        births, removals = self._edit(plans)
         scores = self._train({member: self._allowed(member, plans[member].budget) for member in members})
-        self._probe(members)
+        plasticity = self._measure_plasticity(self._probe(members))
         self._note_shifts(members)
         outcomes = {}
         for member, plan in plans.items():
@@ -154,6 +155,8 @@ class Lifetime:
                 newborns=_newborns(plan.edit, len(self.population.capacity)),
                 birth=births.get(member),
                 end=_row(self.diagnosis, member),
+                removal=removals.get(member),
+                plasticity=plasticity.get(member),
                 cohorts=tuple(self._cohorts.pop(member, ())),
                 macs=int(self.ledger.total[member] - spent[member]),
                 stream_updates=self.updates,
@@ -198,11 +201,12 @@ class Lifetime:
             arrays |= {f"{part}.{name}": values for name, values in vars(getattr(self, part)).items()}
         return arrays
 
-    def _edit(self, plans: Mapping[int, Plan]) -> dict[int, Diagnosis]:
-        """Carry out all edits as one transaction; return the diagnoses at birth of those with births."""
+    def _edit(self, plans: Mapping[int, Plan]) -> tuple[dict[int, Diagnosis], dict[int, Removal]]:
+        """Carry out all edits as one transaction; return the diagnoses at birth of those with births, and what was
+        removed of those that lost units."""
         edits = {member: plan.edit for member, plan in plans.items() if not plan.edit.empty}
         if not edits:
-            return {}
+            return {}, {}
         members = list(edits)
         # the same probe as at the end of the latest step, which has been charged for
         probe = self.population.probe(self._probe_x[members], self._probe_y[members], members)
@@ -211,10 +215,13 @@ class Lifetime:
         for member, macs in self.population.edit(edits, probe).items():
             self.ledger.edits[member] += macs
             self.edited[member] = self.position[member]
-        born = [member for member, edit in edits.items() if edit.births]
-        if born:
-            self._probe(born)
-        return {member: _row(self.diagnosis, member) for member in born}
+        changed = [member for member, edit in edits.items() if edit.selects]
+        if not changed:
+            return {}, {}
+        after = self._probe(changed)
+        births = {member: _row(self.diagnosis, member) for member in changed if edits[member].births}
+        lost = [member for member in changed if any(edits[member].prune) or any(edits[member].recycle)]
+        return births, {member: measure_removal(probe, after, member) for member in lost}
 
     def _allowed(self, member: int, budget: int) -> int:
         """Updates until the budget, the stream, the task (if its end is for deciding) or the cap ends."""
@@ -278,7 +285,7 @@ class Lifetime:
         again = -(-wanted // len(x))
         return x.repeat(again, 1, 1), y.repeat(again, 1)
 
-    def _probe(self, members: Sequence[int]) -> None:
+    def _probe(self, members: Sequence[int]) -> Probe:
         """Measure `members` on their probe batches, and charge them for it."""
         probe = self.population.probe(self._probe_x[members], self._probe_y[members], members)
         found = diagnose(probe)
@@ -288,6 +295,17 @@ class Lifetime:
             self._cohorts.setdefault(member, []).extend(points)
         for member in members:
             self.ledger.probes[member] += self._probe_x.shape[1] * self.population.training_macs(member)
+        return probe
+
+    def _measure_plasticity(self, probe: Probe) -> dict[int, float]:
+        """By member, if it is to be measured."""
+        if not self.settings.plasticity:
+            return {}
+        found = self.population.sample_plasticity(probe, self._probe_y[probe.members])
+        for member in probe.members:
+            network, widths = self.population.network, self.population.widths(member)
+            self.ledger.probes[member] += probe.samples * forward_macs(network, widths)  # beyond the probe's own
+        return dict(zip(probe.members, found.tolist(), strict=True))
 
     def _note_shifts(self, members: Sequence[int]) -> None:
         for member in members:

@@ -16,7 +16,7 @@ BAR = 40  # characters
 
 @dataclass(frozen=True)
 class Frame:
-    """What is drawn: the units of each hidden layer, and the episode's outcomes so far."""
+    """What is drawn: the units of each editable layer, and the episode's outcomes so far."""
 
     units: Sequence[Units]
     capacity: Sequence[int]
@@ -74,7 +74,7 @@ def as_array(frame: Frame) -> np.ndarray:
     )
     figure.colorbar(image, ax=top, label="age (updates)")
     top.set(
-        yticks=range(len(frame.capacity)), ylabel="hidden layer", xlabel="slot (grey: dormant, dots: newest cohort)"
+        yticks=range(len(frame.capacity)), ylabel="editable layer", xlabel="slot (grey: dormant, dots: newest cohort)"
     )
     ends = [outcome.stop for outcome in frame.outcomes]
     bottom.plot(ends, [outcome.accuracy.mean() for outcome in frame.outcomes], "k.-")

@@ -23,9 +23,9 @@ from plastic_env.streams import Scenario
 class PlasticEnv(gymnasium.Env[Observation, Action]):
     """Edit a network while it learns from a task stream.
 
-    Observation: `Dict(global=Box[7], layers=Box[hidden layers, 12])`, float32 in [-1, 1]; the fields are
+    Observation: `Dict(global=Box[7], layers=Box[editable layers, 12])`, float32 in [-1, 1]; the fields are
         listed in `plastic_env.env.encoding`.
-    Action: `Dict`: units to `grow`, `prune`, `recycle` in each hidden layer (MultiDiscrete); the rules that
+    Action: `Dict`: units to `grow`, `prune`, `recycle` in each editable layer (MultiDiscrete); the rules that
         select them, the `insertion`, `optimizer_state` and `trainability` of newborns, and what to `rewind` to
         (Discrete); `transfer_bias`, `store` and `reset` (Discrete(2)); `budget` (Discrete, from 1): updates to
         train before the next decision. `env.unwrapped.episode.action(...)` fills in what you leave out.
@@ -134,8 +134,9 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
 
     def render(self) -> Any:
         """The learner and its accuracy so far: text ("ansi") or an image [height, width, 3] ("rgb_array")."""
+        units = self.lifetime.population.state.units
         frame = Frame(
-            self.lifetime.population.state.units[0],
+            [units[0][layer] for layer in self.lifetime.population.network.editable],
             self.lifetime.population.capacity,
             self.lifetime.updates,
             self.outcomes,

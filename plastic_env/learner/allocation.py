@@ -17,17 +17,23 @@ BIASES: dict[str, tuple[float, ...]] = {
 
 
 def allocate(
-    inputs: int, slots: Sequence[int], compactness: float, bias: str | Sequence[float] = "neutral"
+    inputs: int,
+    slots: Sequence[int],
+    compactness: float,
+    bias: str | Sequence[float] = "neutral",
+    blocks: Sequence[int] = (),
 ) -> tuple[int, ...]:
-    """The unit counts of editable dense layers whose weights are a fraction `compactness` of all slots' weights.
+    """The unit counts of consecutive editable layers whose weights are a fraction `compactness` of all slots' weights.
 
     The weights are those into the layers; the head's don't count. Every layer gets the fraction s * bias of its
     slots, rounded, at least one unit and at most all slots, with the largest s that keeps to the budget.
 
     Args:
-        inputs: what feeds the first layer. slots: of each layer.
+        inputs: units (channels, features) that feed the first layer. slots: of each layer.
         compactness: in (0, 1].
         bias: "neutral", a name in `BIASES` (for three layers), or one positive number per layer.
+        blocks: weights from one unit below to one unit, for each layer: kernel * kernel in convolutions, height * width
+            in a dense layer above one; () stands for 1 everywhere. `Network.blocks` of a learner has them.
 
     Raises:
         InvalidSetting: values outside of these, or a budget below one unit per layer. UnknownName: no such bias.
@@ -35,26 +41,30 @@ def allocate(
     shares = _shares(bias, len(slots))
     if not 0 < compactness <= 1:
         raise InvalidSetting(f"compactness is {compactness!r}; give a fraction in (0, 1].")
-    if not slots or not all(is_whole(n, 1) for n in (inputs, *slots)):
-        raise InvalidSetting(f"inputs={inputs!r}, slots={slots!r}; give whole numbers of at least 1.")
-    budget = compactness * _size(inputs, slots) * (1 + 1e-12)  # .29 * 100 is less than 29 in floating point
+    blocks = blocks or (1,) * len(slots)
+    if not slots or not all(is_whole(n, 1) for n in (inputs, *slots, *blocks)) or len(blocks) != len(slots):
+        raise InvalidSetting(
+            f"inputs={inputs!r}, slots={slots!r}, blocks={blocks!r}; give whole numbers of at least 1, one of slots "
+            "and blocks for each layer."
+        )
+    budget = compactness * _size(inputs, slots, blocks) * (1 + 1e-12)  # .29 * 100 is less than 29 in floating point
     best = (1,) * len(slots)
-    if _size(inputs, best) > budget:
+    if _size(inputs, best, blocks) > budget:
         raise InvalidSetting(
             f"compactness {compactness} allows {int(budget)} weights, but one unit per layer has "
-            f"{_size(inputs, best)}; give a larger one."
+            f"{_size(inputs, best, blocks)}; give a larger one."
         )
     full = np.array(slots) * shares
     for s in np.unique(np.concatenate([(np.arange(1, n) + 0.5) / f for n, f in zip(slots, full, strict=True)])):
         counts = tuple(int(np.clip(np.floor(s * f + 0.5 + 1e-9), 1, n)) for n, f in zip(slots, full, strict=True))
-        if _size(inputs, counts) > budget:
+        if _size(inputs, counts, blocks) > budget:
             break
         best = counts
     return best
 
 
-def _size(inputs: int, widths: Sequence[int]) -> int:
-    return sum(below * above for below, above in pairwise((inputs, *widths)))
+def _size(inputs: int, widths: Sequence[int], blocks: Sequence[int]) -> int:
+    return sum(below * block * above for (below, above), block in zip(pairwise((inputs, *widths)), blocks, strict=True))
 
 
 def _shares(bias: str | Sequence[float], layers: int) -> np.ndarray:

@@ -18,7 +18,9 @@ from torch import Tensor
 
 from plastic_env.errors import InvalidData, InvalidEdit, InvalidSetting, is_whole
 from plastic_env.learner.activations import ACTIVATIONS, Uniform
+from plastic_env.learner.batches import check_batches
 from plastic_env.learner.compute import training_macs
+from plastic_env.learner.diagnostics import sample_plasticity
 from plastic_env.learner.edits import Edit, check_edit
 from plastic_env.learner.network import Network, Shape, backward, cross_entropy_delta, forward
 from plastic_env.learner.normalisation import Crowd
@@ -247,7 +249,7 @@ class Population:
         trace = forward(network, layers, network.accept(x.to(weights)), modes)
         log_p = F.log_softmax(trace.logits if ban is None else trace.logits + ban, -1)
         y = y.to(weights.device, torch.int64)
-        loss = -log_p.gather(-1, y[..., None])[..., 0].mean(-1)  # [m]
+        losses = -log_p.gather(-1, y[..., None])[..., 0]  # [m, samples]
         head = cross_entropy_delta(log_p, y)
         errors: dict[int, Tensor] = {}
 
@@ -255,19 +257,40 @@ class Population:
             errors[layer] = error if isinstance(error, Tensor) else torch.stack(error)
 
         backward(network, layers, gradients, trace, head, modes, keep)
-        state.frozen[np.array(members)[~torch.isfinite(loss).cpu().numpy()]] = True
+        state.frozen[np.array(members)[~torch.isfinite(losses).all(-1).cpu().numpy()]] = True
         return Probe(
             members,
             state,
             state.updates[members],
-            loss,
+            losses,
             modes,
             trace.inputs,
             trace.saved,
             [*(errors[layer] for layer in range(len(network.hidden))), head],
-            layers,
-            gradients,
+            weights,
+            scratch,
         )
+
+    def sample_plasticity(self, probe: Probe, y: Tensor) -> np.ndarray:
+        """How much of each sample's loss one update on the probe batch would take away, changing nothing.
+
+        Args:
+            probe: of learners as they are now. y: [m, samples] its labels.
+
+        Returns:
+            [m] means over the batch of clip(1 - loss after / loss before, 0, 1) (Elsayed & Mahmood 2024).
+        """
+        self._refuse_stale(probe)
+        state, members = self.state, probe.members
+        flats = [flat[members] for flat in (state.weights, *state.moments)]
+        schedule = self.settings.optimizer.schedule(state.layout, self._timing(members, 1), 1, flats[0])
+        schedule.update(0, flats[0], probe.weight_gradients.clone(), flats[1:])
+        trace = forward(self.network, state.layout.views(flats[0]), probe.inputs[0], probe.modes)
+        ban = self._unknown_classes(members)
+        log_p = F.log_softmax(trace.logits if ban is None else trace.logits + ban, -1)
+        after = -log_p.gather(-1, y.to(log_p.device, torch.int64)[..., None])[..., 0]
+        found = sample_plasticity(probe.losses, after).mean(-1)
+        return torch.nan_to_num(found).double().cpu().numpy()
 
     def predict(self, x: Tensor, members: Sequence[int] | None = None) -> Tensor:
         """Logits [m, samples, classes] of `x` [m, samples, inputs] by the learners as they are to be used: with
@@ -294,10 +317,8 @@ class Population:
         for member, edit in edits.items():
             self._refuse_frozen(member)
             check_edit(edit, self.state, member, self.activation)
-        if probe is not None and not self._fits(probe):
-            raise InvalidEdit(
-                "The probe is of another moment: learners have been trained or edited since; probe again."
-            )
+        if probe is not None:
+            self._refuse_stale(probe)
         macs = dict.fromkeys(edits, 0)
         edits = {member: edit for member, edit in edits.items() if not edit.empty}
         if not edits:
@@ -314,8 +335,11 @@ class Population:
             raise
         return macs | spent
 
-    def _fits(self, probe: Probe) -> bool:
-        return probe.state is self.state and np.array_equal(probe.updates, self.state.updates[probe.members])
+    def _refuse_stale(self, probe: Probe) -> None:
+        if probe.state is not self.state or not np.array_equal(probe.updates, self.state.updates[probe.members]):
+            raise InvalidEdit(
+                "The probe is of another moment: learners have been trained or edited since; probe again."
+            )
 
     def _is_everybody(self, members: list[int]) -> bool:
         return members == list(range(len(self)))
@@ -325,31 +349,12 @@ class Population:
             raise InvalidEdit(f"Learner {member} has diverged and is frozen; begin it again before editing it.")
 
     def _check_data(self, x: Tensor, y: Tensor, members: list[int], name: str) -> None:
-        """Refuse data that can't be trained on; name: of a batch, by its number and its learner's."""
-        if y.ndim != 3 or x.shape != (*y.shape, self.network.inputs) or y.shape[1] != len(members) or 0 in y.shape:
-            raise InvalidData(
-                f"There are inputs {tuple(x.shape)} and labels {tuple(y.shape)} for {len(members)} learner(s); give "
-                f"inputs [..., batch, {self.network.inputs}] and labels [..., batch], at least one sample for each."
-            )
-        if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-            raise InvalidData(f"The labels are {y.dtype}; give whole numbers, such as torch.int64.")
+        classes = [len(self.state.units[member][-1]) for member in members]
+        check_batches(x, y, members, self.network.inputs, classes, name)
         if self.network.undefined(y.shape[2]):
             raise InvalidData(
                 f"Batches hold {y.shape[2]} sample(s), of which batch normalisation can't take a variance; "
                 "give larger batches, or choose norm='layer'."
-            )
-        classes = torch.tensor([len(self.state.units[member][-1]) for member in members], device=y.device)
-        if not torch.isfinite(x.sum()) and not (sound := torch.isfinite(x).flatten(2).all(-1)).all():
-            at, row = torch.nonzero(~sound)[0].tolist()
-            raise InvalidData(
-                f"The inputs of {name.format(at, members[row])} are not all finite; clean or rescale the data."
-            )
-        bad = (y < 0) | (y >= classes[:, None])
-        if bad.any():
-            at, row, _ = torch.nonzero(bad)[0].tolist()
-            raise InvalidData(
-                f"The labels of {name.format(at, members[row])} hold {int(y[at, row][bad[at, row]][0])}; "
-                f"its {int(classes[row])} classes allow 0 to {int(classes[row]) - 1}."
             )
 
     def _modes(self, members: list[int], training: bool = False) -> list[Mode]:

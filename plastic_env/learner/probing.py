@@ -27,13 +27,28 @@ class Probe:
     members: list[int]
     state: State  # that was probed
     updates: np.ndarray  # [m] of each learner when it was
-    loss: Tensor  # [m]
+    losses: Tensor  # [m, batch] of each sample
     modes: list[Mode]  # of the hidden layers
     inputs: list[Tensor]  # what fed each layer: dense [m, batch, columns], conv [m, batch, height, width, channels]
     saved: list[Sequence[Saved]]  # by the hidden layers
     errors: list[Tensor]  # dL/dz of each layer: dense [m, batch, units], conv [m, batch, height, width, units]
-    layers: list[Layer]
-    gradients: list[Layer]
+    weights: Tensor  # flat [m, size], in the state's layout
+    weight_gradients: Tensor  # likewise
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The weights, layer by layer."""
+        return self.state.layout.views(self.weights)
+
+    @property
+    def gradients(self) -> list[Layer]:
+        """Their gradients, layer by layer."""
+        return self.state.layout.views(self.weight_gradients)
+
+    @property
+    def loss(self) -> Tensor:
+        """[m] mean over the batch."""
+        return self.losses.mean(-1)
 
     @property
     def samples(self) -> int:
@@ -127,6 +142,44 @@ def diagnose(probe: Probe) -> Diagnosis:
     stacked = {name: np.stack([layer[name] for layer in layers], 1) for name in layers[0]}
     loss = np.nan_to_num(probe.loss.double().cpu().numpy(), nan=0.0, posinf=0.0, neginf=0.0)
     return Diagnosis(loss=loss, **stacked)
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What an edit removed from one learner, [editable layers]; NaN in layers that lost no unit or kept none.
+
+    log_activation_parity, log_gradient_parity: of the removed units against the kept ones, before the edit.
+    stability: change of activation that the edit brought the survivors, relative to what it was (arXiv 2605.15435,
+        survivor stability).
+    """
+
+    log_activation_parity: np.ndarray
+    log_gradient_parity: np.ndarray
+    stability: np.ndarray
+
+
+def measure_removal(before: Probe, after: Probe, member: int) -> Removal:
+    """Compare the units that an edit removed with those that it kept, by probes of the same batch around it."""
+    rows = {}
+    for at, layer in enumerate(before.state.network.editable):
+        old, new = before.state.units[member][layer], after.state.units[member][layer]
+        kept = torch.from_numpy(np.isin(old.id, new.id))
+        if kept.all() or not kept.any():
+            continue
+        here, there = before.rows([member])[0], after.rows([member])[0]
+        features, later = before.features(layer)[here], after.features(layer)[there]
+        errors, live = before.deltas[layer][here, :, : len(old)], features[:, : len(old)]
+        survivors = torch.from_numpy(np.flatnonzero(np.isin(new.id, old.id)))  # both in stored order: alike in ids
+        masks = [mask.to(features.device) for mask in (~kept, kept)]
+        rows[at] = [
+            diagnostics.log_parity(diagnostics.active_fraction(live), *masks),
+            diagnostics.log_parity(errors.abs().mean(0), *masks),
+            diagnostics.survivor_stability(live[:, masks[1]], later[:, survivors.to(later.device)]).mean(),
+        ]
+    table = np.full((3, len(before.state.network.editable)), np.nan)
+    for at, values in rows.items():
+        table[:, at] = [float(value) for value in values]
+    return Removal(*table)
 
 
 def measure_cohorts(probe: Probe) -> dict[int, list[CohortPoint]]:

@@ -23,7 +23,7 @@ from plastic_env.learner.population import Population
 from plastic_env.learner.state import COUNTERS, UNIT_FIELDS, State, Units
 from plastic_env.learner.trainability import TRAINABILITY, Phase
 
-HEADER = b"plastic_env snapshot 1\n"
+HEADER = b"plastic_env snapshot 2\n"
 Captured = dict[str, Any]
 _RULES = {type(rule).__name__: type(rule) for rule in TRAINABILITY.values() if rule is not None}
 
@@ -66,6 +66,7 @@ def capture(population: Population, members: Sequence[int] | None = None) -> Cap
     layers = {"initial": state.initial, "checkpoint": state.checkpoint or []}
     return {
         "settings": repr(population.settings),
+        "network": repr(population.network),
         "widths": list(state.layout.widths[1:]),
         "weights": state.weights[rows],
         "moments": [flat[rows] for flat in state.moments],
@@ -95,6 +96,8 @@ def restore(population: Population, captured: Captured) -> None:
             f"The snapshot holds {len(captured['units'])} learner(s) with {captured['settings']}; "
             f"this population has {len(population)} with {population.settings!r}."
         )
+    if captured["network"] != repr(population.network):
+        raise InvalidSnapshot(f"The snapshot's network is {captured['network']}; here it is {population.network!r}.")
     like = population.state.weights
     population.state = State(
         network=population.network,

@@ -25,7 +25,7 @@ class Curves:
     """What is drawn of one method.
 
     task_ends: [tasks] the update after each task. accuracy: [seeds, tasks] average online accuracy.
-    width: [seeds, tasks] mean live units per hidden layer, and parity: [seeds, tasks] log gradient parity of
+    width: [seeds, tasks] mean live units per editable layer, and parity: [seeds, tasks] log gradient parity of
     the newest cohort, both at the tasks' ends; NaN: not measured. edits: updates at which any seed was edited.
     """
 

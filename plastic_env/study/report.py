@@ -19,7 +19,7 @@ class Summary:
     """One method over all seeds.
 
     taoa, first_fifth, last_fifth: mean online accuracy over the stream and its first and last fifth of updates.
-    final_width: live units per hidden layer at the end, averaged over layers and seeds.
+    final_width: live units per editable layer at the end, averaged over layers and seeds.
     dormant: fraction of live units that are dormant by ReDo's score at the end, averaged over the seeds that did
         not diverge; NaN if all did.
     macs: multiply-accumulates of one learner's life, averaged over seeds. diverged: how many learners did.

@@ -1,0 +1,43 @@
+"""Checks of the data that learners are given, before anything is done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from plastic_env.errors import InvalidData
+
+
+def check_batches(x: Tensor, y: Tensor, members: Sequence[int], inputs: int, classes: Sequence[int], name: str) -> None:
+    """Refuse batches that can't be trained on.
+
+    Args:
+        x, y: inputs [k, m, batch, inputs] and labels [k, m, batch] that are to be.
+        members: the learners' numbers. classes: how many each has.
+        name: of a batch in messages, with {0} for its number and {1} for its learner's.
+
+    Raises:
+        InvalidData: shapes that don't fit, an empty batch, inputs that are not finite, labels out of range.
+    """
+    if y.ndim != 3 or x.shape != (*y.shape, inputs) or y.shape[1] != len(members) or 0 in y.shape:
+        raise InvalidData(
+            f"There are inputs {tuple(x.shape)} and labels {tuple(y.shape)} for {len(members)} learner(s); give "
+            f"inputs [..., batch, {inputs}] and labels [..., batch], at least one sample for each."
+        )
+    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        raise InvalidData(f"The labels are {y.dtype}; give whole numbers, such as torch.int64.")
+    # one sum is cheap; it may overflow where all inputs are finite, so only a look at each tells
+    if not torch.isfinite(x.sum()) and not (sound := torch.isfinite(x).flatten(2).all(-1)).all():
+        at, row = torch.nonzero(~sound)[0].tolist()
+        raise InvalidData(
+            f"The inputs of {name.format(at, members[row])} are not all finite; clean or rescale the data."
+        )
+    bad = (y < 0) | (y >= torch.tensor(classes, device=y.device)[:, None])
+    if bad.any():
+        at, row, _ = torch.nonzero(bad)[0].tolist()
+        raise InvalidData(
+            f"The labels of {name.format(at, members[row])} hold {int(y[at, row][bad[at, row]][0])}; "
+            f"its {classes[row]} classes allow 0 to {classes[row] - 1}."
+        )
