@@ -17,21 +17,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from plastic_env.errors import InvalidData, InvalidEdit, InvalidSetting, is_whole
-from plastic_env.learner.activations import ACTIVATIONS, Uniform
+from plastic_env.learner.activations import ACTIVATIONS
 from plastic_env.learner.batches import check_batches
 from plastic_env.learner.compute import training_macs
 from plastic_env.learner.diagnostics import sample_plasticity
 from plastic_env.learner.edits import Edit, check_edit
 from plastic_env.learner.network import Network, Shape, backward, cross_entropy_delta, forward
-from plastic_env.learner.normalisation import Crowd
-from plastic_env.learner.optimizers import Timing
 from plastic_env.learner.parameters import Layer, draw_all, draw_units
+from plastic_env.learner.passes import stage_modes, timing, unknown_classes
 from plastic_env.learner.probing import Probe, mean_size
 from plastic_env.learner.scoring import score_units
 from plastic_env.learner.settings import LearnerSettings
 from plastic_env.learner.stages import Mode, Rows
 from plastic_env.learner.state import COUNTERS, State, Units, repack, stored_width, unchanged
-from plastic_env.learner.trainability import unit_factors
 from plastic_env.learner.transaction import apply_edits
 
 
@@ -202,8 +200,8 @@ class Population:
         x, y = network.accept(x.to(weights)), y.to(weights.device, torch.int64)
         layers, scratch = state.layout.views(weights), torch.empty_like(weights)
         gradients = state.layout.views(scratch)
-        schedule = self.settings.optimizer.schedule(state.layout, self._timing(members, k), k, weights)
-        modes, ban = self._modes(members, training=True), self._unknown_classes(members)
+        schedule = self.settings.optimizer.schedule(state.layout, timing(state, members, k), k, weights)
+        modes, ban = self._modes(members, training=True), unknown_classes(self.state, members)
         picked = weights.new_empty(k, m, batch, 1)
         hits = torch.empty(k, m, batch, dtype=torch.bool, device=weights.device)
         before = weights
@@ -245,7 +243,7 @@ class Population:
         weights = state.weights if self._is_everybody(members) else state.weights[members]
         layers, scratch = state.layout.views(weights), torch.empty_like(weights)
         gradients = state.layout.views(scratch)
-        modes, ban = self._modes(members), self._unknown_classes(members)
+        modes, ban = self._modes(members), unknown_classes(self.state, members)
         trace = forward(network, layers, network.accept(x.to(weights)), modes)
         log_p = F.log_softmax(trace.logits if ban is None else trace.logits + ban, -1)
         y = y.to(weights.device, torch.int64)
@@ -283,10 +281,10 @@ class Population:
         self._refuse_stale(probe)
         state, members = self.state, probe.members
         flats = [flat[members] for flat in (state.weights, *state.moments)]
-        schedule = self.settings.optimizer.schedule(state.layout, self._timing(members, 1), 1, flats[0])
+        schedule = self.settings.optimizer.schedule(state.layout, timing(state, members, 1), 1, flats[0])
         schedule.update(0, flats[0], probe.weight_gradients.clone(), flats[1:])
         trace = forward(self.network, state.layout.views(flats[0]), probe.inputs[0], probe.modes)
-        ban = self._unknown_classes(members)
+        ban = unknown_classes(self.state, members)
         log_p = F.log_softmax(trace.logits if ban is None else trace.logits + ban, -1)
         after = -log_p.gather(-1, y.to(log_p.device, torch.int64)[..., None])[..., 0]
         found = sample_plasticity(probe.losses, after).mean(-1)
@@ -296,7 +294,7 @@ class Population:
         """Logits [m, samples, classes] of `x` [m, samples, inputs] by the learners as they are to be used: with
         running statistics, nothing random. Classes that a learner doesn't have get -inf."""
         members = list(range(len(self))) if members is None else list(members)
-        state, ban = self.state, self._unknown_classes(members)
+        state, ban = self.state, unknown_classes(self.state, members)
         weights = state.weights if self._is_everybody(members) else state.weights[members]
         modes = [mode._replace(statistics="running") for mode in self._modes(members)]
         logits = forward(self.network, state.layout.views(weights), self.network.accept(x.to(weights)), modes).logits
@@ -358,39 +356,8 @@ class Population:
             )
 
     def _modes(self, members: list[int], training: bool = False) -> list[Mode]:
-        """How the hidden stages are to be run for some members."""
-        function, modes = self.activation, []
-        for layer, stage in enumerate(self.network.hidden):
-            if training:
-                function = self.activation.training(self._uniform(members, stage.slots))
-            crowd = None if stage.norm is None else self._crowd(layer, members)
-            modes.append(Mode(function, crowd, "update" if training else "batch"))
-        return modes
-
-    def _crowd(self, layer: int, members: list[int]) -> Crowd:
-        live = torch.from_numpy(self.state.padded(layer, "slot", -1, members) >= 0).to(self.state.weights)[:, None]
-        return Crowd(live.sum(-1, keepdim=True), None if live.all() else live)
-
-    def _unknown_classes(self, members: list[int]) -> Tensor | None:
-        """[m, 1, classes] -inf for classes that only others have, else 0; None if all have the same."""
-        known = torch.from_numpy(self.state.padded(len(self.network.hidden), "slot", -1, members) >= 0)
-        if known.all():
-            return None
-        known = known.to(self.state.weights.device)
-        return self.state.weights.new_zeros(known.shape).masked_fill_(~known, -torch.inf)[:, None]
-
-    def _uniform(self, members: list[int], slots: int) -> Uniform:
-        """Random numbers for the activations of a layer, from each learner's own generator."""
-        generators = [self.noise[member] for member in members]
-
-        def draw(z: Tensor, row: int | None) -> Tensor:
-            # drawn for all slots: what a learner draws must not depend on its neighbours' padding
-            shape = (*z.shape[int(row is None) : -1], slots)
-            rows = generators if row is None else [generators[row]]
-            found = [torch.rand(shape, generator=g, dtype=z.dtype, device=g.device) for g in rows]
-            return (torch.stack(found) if row is None else found[0])[..., : z.shape[-1]].to(z.device)
-
-        return draw
+        noise = [self.noise[member] for member in members] if training else None
+        return stage_modes(self.state, members, self.activation, noise)
 
     def _rows(self, members: list[int]) -> tuple[Tensor, list[Tensor], Callable[[], None]]:
         """Weights and moments of `members`, and a function that stores what became of them.
@@ -409,22 +376,6 @@ class Population:
                 flat[index[keep]] = row[keep]
 
         return rows[0], rows[1:], store
-
-    def _timing(self, members: list[int], updates: int) -> Timing:
-        state = self.state
-        now, layers = state.updates[members], range(len(state.initial))
-        clocks = [state.padded(layer, "clock", -1, members) for layer in layers]
-        # padding must be of some age, and must not make a learner's ages look mixed
-        timing = Timing(now, [np.where(clock < 0, clocks[0][:, :1], clock) for clock in clocks])
-        if all(phase.over(now[row]) for row, member in enumerate(members) for phase in state.phases[member]):
-            return timing
-        speeds = [np.ones((updates, *clock.shape)) for clock in clocks]
-        for row, member in enumerate(members):
-            phases, steps = state.phases[member], now[row] + np.arange(updates)
-            for layer, factors in enumerate(speeds):
-                cohorts = state.units[member][layer].cohort
-                factors[:, row, : len(cohorts)] = unit_factors(phases, cohorts, steps)
-        return replace(timing, speeds=speeds)
 
 
 def _founders(network: Network, settings: LearnerSettings) -> tuple[Units, ...]:
