@@ -114,7 +114,7 @@ def fingerprint(population: Population) -> list:
     state: State = population.state
     tensors = [state.weights, *state.moments, *(t for layer in state.initial for t in layer)]
     counters = [state.updates, state.restarted, state.ids, state.cohorts, state.frozen]
-    units = [[[getattr(u, name).tolist() for name in UNIT_FIELDS] for u in member] for member in state.units]
+    units = [[getattr(layer, name).tolist() for name in UNIT_FIELDS] for layer in state.units]
     return [
         [(tuple(t.shape), t.numpy().tobytes()) for t in tensors],
         [c.tolist() for c in counters],

@@ -153,10 +153,10 @@ def losses(population, member, x, y):
 def test_removal_compares_removed_with_kept_units_and_the_survivors_with_themselves():
     population = helpers.population(2, live=0.8, optimizer=SGD(0.1))
     population.train(*helpers.batches(20, 2))
-    before, old = helpers.probe(population), population.state.units[1][1]
+    before, old = helpers.probe(population), population.state.learner(1)[1]
     edit = Edit(prune=(3, 2), prune_rule="random", recycle=(0, 1), grow=(1, 0), insertion="fresh")
     population.edit({1: edit}, before)
-    after, new = helpers.probe(population, members=[1]), population.state.units[1][1]
+    after, new = helpers.probe(population, members=[1]), population.state.learner(1)[1]
     found = measure_removal(before, after, 1)
     kept = torch.from_numpy(np.isin(old.id, new.id))
     assert kept.sum() == len(old) - 3

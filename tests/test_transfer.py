@@ -40,7 +40,7 @@ def test_transplant_copies_the_nearest_donors_buffers(optimizer):
             assert into[old:].abs().max() > 0
             if layer == 1:  # below, the rows of newborns above are copied afterwards
                 torch.testing.assert_close(out[:, old:], out[:, donors], rtol=0, atol=0)
-        assert (population.state.units[0][layer].clock == 0).all()  # as old as their donors
+        assert (population.state.learner(0)[layer].clock == 0).all()  # as old as their donors
 
 
 def test_transplant_from_named_donors():
@@ -81,7 +81,7 @@ def test_reset_empties_everybodys_state():
     weights = helpers.live_parameters(population, 0)[0]
     population.edit({0: Edit(grow=(3, 0), optimizer_state="reset")}, helpers.probe(population))
     assert all(flat.abs().max() == 0 for flat in population.state.moments)
-    assert (population.state.units[0][1].clock == 400).all()
+    assert (population.state.learner(0)[1].clock == 400).all()
     assert population.state.restarted[0] == 400
     torch.testing.assert_close(helpers.live_parameters(population, 0)[0][:6], weights, rtol=0, atol=0)
 
@@ -119,7 +119,7 @@ def test_rewinding_to_a_checkpoint():
     torch.testing.assert_close(above[:, :5], stored[2][:, 1:], rtol=0, atol=0)
     for mine, theirs in zip(rest, stored[3:], strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
-    slots = population.state.units[0][0].slot[5:]  # born after it was stored: back to their initial weights
+    slots = population.state.learner(0)[0].slot[5:]  # born after it was stored: back to their initial weights
     torch.testing.assert_close(weight[5:], population.state.initial[0].weight[0, slots], rtol=0, atol=0)
     assert torch.isfinite(bias).all()
     population.begin({0: np.random.default_rng(0)})

@@ -134,9 +134,9 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
 
     def render(self) -> Any:
         """The learner and its accuracy so far: text ("ansi") or an image [height, width, 3] ("rgb_array")."""
-        units = self.lifetime.population.state.units
+        units = self.lifetime.population.state.learner(0)
         frame = Frame(
-            [units[0][layer] for layer in self.lifetime.population.network.editable],
+            [units[layer] for layer in self.lifetime.population.network.editable],
             self.lifetime.population.capacity,
             self.lifetime.updates,
             self.outcomes,

@@ -5,6 +5,7 @@ Within one edit the order is: store, reset, prune, recycle, grow, rewind. All un
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +13,6 @@ import numpy as np
 from plastic_env.errors import InvalidEdit, is_whole, look_up
 from plastic_env.learner.activations import Activation
 from plastic_env.learner.insertion import INSERTIONS, Insertion, Place
-from plastic_env.learner.network import Network
 from plastic_env.learner.selection import Rule, find_rule
 from plastic_env.learner.stages import DenseStage
 from plastic_env.learner.state import State
@@ -61,11 +61,6 @@ class Edit:
         wanted = getattr(self, kind)
         return tuple(wanted) if len(wanted) else (0,) * layers
 
-    def of_layer(self, kind: str, layer: int, network: Network) -> int:
-        """Units in one hidden layer of one kind of edit; 0 if that layer can't be edited."""
-        editable = network.editable
-        return self.counts(kind, len(editable))[editable.index(layer)] if layer in editable else 0
-
     @property
     def births(self) -> bool:
         """Whether any unit is born."""
@@ -96,6 +91,16 @@ def find_trainability(edit: Edit) -> Trainability | None:
     """The edit's trainability rule."""
     rule = edit.trainability
     return look_up(TRAINABILITY, rule, "trainability rule") if isinstance(rule, str) else rule
+
+
+def requests(edits: Mapping[int, Edit], state: State) -> dict[str, np.ndarray]:
+    """By kind of edit, units asked for in each hidden layer, [n, hidden layers]; 0 for learners that aren't named."""
+    network = state.network
+    tables = {kind: np.zeros((len(state.updates), len(network.hidden)), dtype=np.int64) for kind in KINDS}
+    layers, rows = list(network.editable), list(edits)
+    for kind, table in tables.items():
+        table[np.ix_(rows, layers)] = [edit.counts(kind, len(layers)) for edit in edits.values()]
+    return tables
 
 
 def check_edit(edit: Edit, state: State, member: int, activation: Activation) -> None:
@@ -203,19 +208,19 @@ def _can_rewind(edit: Edit, state: State, member: int) -> bool:
 def _places(edit: Edit, state: State, member: int, function: Activation) -> list[Place]:
     """Where newborns would enter, one place per editable layer."""
     network = state.network
-    layers = range(len(network.hidden))
-    gone = [sum(edit.of_layer(kind, layer, network) for kind in ("prune", "recycle")) for layer in layers]
-    kept = [len(state.units[member][layer]) - gone[layer] for layer in layers]
-    around = [network.input_units, *kept, len(state.units[member][-1])]
+    wanted = {kind: edit.counts(kind, len(network.editable)) for kind in KINDS}
+    around = list(state.widths(member))
+    for at, layer in enumerate(network.editable):
+        around[layer + 1] -= wanted["prune"][at] + wanted["recycle"][at]
     return [
         Place(
             function=function,
             norm=network.hidden[layer].norm,
-            dense=all(isinstance(network.stages[at], DenseStage) for at in (layer, layer + 1)),
-            newborns=edit.of_layer("grow", layer, network) + edit.of_layer("recycle", layer, network),
+            dense=all(isinstance(stage, DenseStage) for stage in network.stages[layer : layer + 2]),
+            newborns=wanted["grow"][at] + wanted["recycle"][at],
             incumbents=around[layer + 1],
             below=around[layer] * network.hidden[layer].block,
             above=around[layer + 2],
         )
-        for layer in network.editable
+        for at, layer in enumerate(network.editable)
     ]

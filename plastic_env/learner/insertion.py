@@ -80,6 +80,7 @@ class Place:
 class Insertion(Protocol):
     """How newborns enter."""
 
+    prepares: bool  # whether `prepare` does anything
     settles: bool  # whether `settle` does anything: it can't be joined with rewinding or resetting
 
     def check(self, place: Place) -> None:
@@ -98,6 +99,7 @@ class Insertion(Protocol):
 class _Insertion:
     """Does nothing: newborns enter with what their slots hold."""
 
+    prepares = False
     settles = False
 
     def check(self, place: Place) -> None:
@@ -119,6 +121,8 @@ class Dormant(_Insertion):
 class Fresh(_Insertion):
     """New draws from the initial distribution, incoming and outgoing."""
 
+    prepares = True
+
     def prepare(self, birth: Birth) -> None:
         """Draw both."""
         _draw_incoming(birth)
@@ -132,6 +136,7 @@ class Fresh(_Insertion):
 class ZeroOut(_Insertion):
     """New incoming weights, outgoing weights of 0, as continual backprop does (Dohare et al. 2024)."""
 
+    prepares = True
     settles = True
 
     def prepare(self, birth: Birth) -> None:

@@ -34,7 +34,7 @@ def stage_modes(
 
 def unknown_classes(state: State, members: Sequence[int]) -> Tensor | None:
     """[m, 1, classes] -inf for classes that only others have, else 0; None if all have the same."""
-    known = torch.from_numpy(state.padded(len(state.network.hidden), "slot", -1, members) >= 0)
+    known = torch.from_numpy(state.units[-1].exists[members])
     if known.all():
         return None
     known = known.to(state.weights.device)
@@ -43,23 +43,22 @@ def unknown_classes(state: State, members: Sequence[int]) -> Tensor | None:
 
 def timing(state: State, members: Sequence[int], updates: int) -> Timing:
     """Ages of optimizer states, and speeds in the coming updates."""
-    now, layers = state.updates[members], range(len(state.initial))
-    clocks = [state.padded(layer, "clock", -1, members) for layer in layers]
+    now, first = state.updates[members], state.units[0].clock[members][:, :1]
     # padding must be of some age, and must not make a learner's ages look mixed
-    found = Timing(now, [np.where(clock < 0, clocks[0][:, :1], clock) for clock in clocks])
+    found = Timing(now, [np.where(units.exists[members], units.clock[members], first) for units in state.units])
     if all(phase.over(now[row]) for row, member in enumerate(members) for phase in state.phases[member]):
         return found
-    speeds = [np.ones((updates, *clock.shape)) for clock in clocks]
+    speeds = [np.ones((updates, *starts.shape)) for starts in found.starts]
     for row, member in enumerate(members):
         phases, steps = state.phases[member], now[row] + np.arange(updates)
         for layer, factors in enumerate(speeds):
-            cohorts = state.units[member][layer].cohort
+            cohorts = state.units[layer].of(member).cohort
             factors[:, row, : len(cohorts)] = unit_factors(phases, cohorts, steps)
     return replace(found, speeds=speeds)
 
 
 def _crowd(state: State, layer: int, members: Sequence[int]) -> Crowd:
-    live = torch.from_numpy(state.padded(layer, "slot", -1, members) >= 0).to(state.weights)[:, None]
+    live = torch.from_numpy(state.units[layer].exists[members]).to(state.weights)[:, None]
     return Crowd(live.sum(-1, keepdim=True), None if live.all() else live)
 
 

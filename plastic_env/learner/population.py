@@ -26,10 +26,11 @@ from plastic_env.learner.network import Network, Shape, backward, cross_entropy_
 from plastic_env.learner.parameters import Layer, draw_all, draw_units
 from plastic_env.learner.passes import stage_modes, timing, unknown_classes
 from plastic_env.learner.probing import Probe, mean_size
+from plastic_env.learner.repacking import repack, unchanged
 from plastic_env.learner.scoring import score_units
 from plastic_env.learner.settings import LearnerSettings
 from plastic_env.learner.stages import Mode, Rows
-from plastic_env.learner.state import COUNTERS, State, Units, repack, stored_width, unchanged
+from plastic_env.learner.state import COUNTERS, State, Units, stored_width
 from plastic_env.learner.transaction import apply_edits
 
 
@@ -80,12 +81,16 @@ class Population:
         stages, founders = self.network.stages, _founders(self.network, settings)
         live = [len(units) for units in founders[:-1]]
         widths = [stored_width(units, stage.slots) for units, stage in zip(live, stages, strict=False)]
+        units = tuple(Units.empty(n, width) for width in (*widths, classes))
+        for layer, mine in zip(units, founders, strict=True):
+            for member in range(n):
+                layer.put(member, mine)
         layout = self.network.layout((*widths, classes))
         whole = self.network.layout([stage.slots for stage in stages])
         count = partial(np.zeros, n, dtype=np.int64)
         self.state = State(
             network=self.network,
-            units=(founders,) * n,
+            units=units,
             initial=whole.views(zeros(n, whole.size)),
             layout=layout,
             weights=zeros(n, layout.size),
@@ -126,8 +131,7 @@ class Population:
 
     def begin(self, rngs: Mapping[int, np.random.Generator]) -> None:
         """Replace members by new learners, drawn from the given generators."""
-        state, sources = self.state, [unchanged(units) for units in self.state.units]
-        units, founders = list(state.units), _founders(self.network, self.settings)
+        state, founders = self.state, _founders(self.network, self.settings)
         initial = [layer.clone() for layer in state.initial]
         counters = {name: getattr(state, name).copy() for name in COUNTERS}
         phases = list(state.phases)
@@ -135,11 +139,10 @@ class Population:
             self.rngs[member], phases[member] = rng, ()
             self.noise[member].manual_seed(int(rng.integers(2**63)))
             draw_all(initial, member, len(founders[-1]), rng, self.settings.init)
-            units[member] = founders
-            sources[member] = tuple(np.full(len(layer), -1) for layer in founders)
             for name, values in counters.items():
                 values[member] = {"ids": sum(map(len, founders[:-1])), "cohorts": 1}.get(name, 0)
-        self.state = repack(replace(state, initial=initial, phases=tuple(phases), **counters), units, sources)
+        state = replace(state, initial=initial, phases=tuple(phases), **counters)
+        self.state = self._replace_units(state, dict.fromkeys(rngs, (founders, False)))
 
     def widen_head(self, classes: Mapping[int, int]) -> None:
         """Give heads room for new classes: by member, how many there are to be from now on.
@@ -154,7 +157,7 @@ class Population:
             return
         state = self.state
         for member, wanted in classes.items():
-            have = len(state.units[member][-1])
+            have = state.classes(member)
             if not is_whole(wanted, have):
                 raise InvalidEdit(
                     f"Learner {member} has {have} classes; widen its head to at least that, not {wanted!r}."
@@ -163,19 +166,35 @@ class Population:
         most = max(len(state.initial[-1].weight[0]), *classes.values())
         initial = [*state.initial[:-1], _more_rows(state.initial[-1], most)]
         checkpoint = state.checkpoint and [*state.checkpoint[:-1], _more_rows(state.checkpoint[-1], most)]
-        units, sources = list(state.units), [unchanged(learner) for learner in state.units]
+        units = {}
         for member, wanted in classes.items():
-            *hidden, head = units[member]
+            *hidden, head = state.learner(member)
             new = np.arange(len(head), wanted)
             mine = initial[-1].of(member)
             draw_units(mine, new, mine.weight.shape[1], self.rngs[member], self.settings.init)
-            now, founders = np.full(len(new), state.updates[member]), np.zeros(len(new), dtype=np.int64)
-            units[member] = (*hidden, head.join(Units(new, new, founders, now, now)))
-            sources[member] = (*sources[member][:-1], np.append(np.arange(len(head)), np.full(len(new), -1)))
+            units[member] = ((*hidden, head.join(_born(new, int(state.updates[member])))), True)
             if checkpoint:  # there, new classes wait with what they were drawn with
                 checkpoint[-1].weight[member, new] = mine.weight[new]
                 checkpoint[-1].vectors[member][:, new] = mine.vectors[:, new]
-        self.state = repack(replace(state, initial=initial, checkpoint=checkpoint), units, sources)
+        self.state = self._replace_units(replace(state, initial=initial, checkpoint=checkpoint), units)
+
+    def _replace_units(self, state: State, units: Mapping[int, tuple[tuple[Units, ...], bool]]) -> State:
+        """The state with other units of some members, and whether these keep what they have where there are both."""
+        following, sources = [], []
+        for layer, old in enumerate(state.units):
+            live = old.live.copy()
+            live[list(units)] = [len(learner[layer]) for learner, _ in units.values()]
+            slots = state.initial[layer].weight.shape[1]
+            width = int(live.max()) if layer == len(self.network.hidden) else stored_width(int(live.max()), slots)
+            made, source = old.resized(width), unchanged(old)[:, :width]
+            source = np.pad(source, ((0, 0), (0, width - source.shape[1])), constant_values=-1)
+            for member, (learner, keep) in units.items():
+                made.put(member, learner[layer])
+                if not keep:
+                    source[member] = -1
+            following.append(made)
+            sources.append(source)
+        return repack(state, following, sources)
 
     def train(self, x: Tensor, y: Tensor, members: Sequence[int] | None = None) -> Scores:
         """Score each batch, then train on it, k batches in order.
@@ -347,7 +366,7 @@ class Population:
             raise InvalidEdit(f"Learner {member} has diverged and is frozen; begin it again before editing it.")
 
     def _check_data(self, x: Tensor, y: Tensor, members: list[int], name: str) -> None:
-        classes = [len(self.state.units[member][-1]) for member in members]
+        classes = self.state.units[-1].live[members].tolist()
         check_batches(x, y, members, self.network.inputs, classes, name)
         if self.network.undefined(y.shape[2]):
             raise InvalidData(
@@ -381,16 +400,16 @@ class Population:
 def _founders(network: Network, settings: LearnerSettings) -> tuple[Units, ...]:
     """The units that a learner starts with: the first slots of each hidden layer, and the classes."""
     layers, first = [], 0
-    for spec in settings.layers:
-        units = settings.live_of(spec)
-        layers.append(_present_from_the_start(np.arange(units), first))
-        first += units
-    return (*layers, _present_from_the_start(np.arange(network.head.slots), 0))
+    for units in (*map(settings.live_of, settings.layers), network.head.slots):
+        layers.append(_born(np.arange(units), 0, first))
+        first = first + units if len(layers) < len(settings.layers) else 0  # classes are numbered by themselves
+    return tuple(layers)
 
 
-def _present_from_the_start(slots: np.ndarray, first: int) -> Units:
-    zero = np.zeros(len(slots), dtype=np.int64)
-    return Units(slots, first + slots, zero, zero, zero)
+def _born(slots: np.ndarray, now: int, first: int = 0) -> Units:
+    """Units of no cohort in the given slots, with ids from `first` on."""
+    fixed = np.full(len(slots), now)
+    return Units(slots, first + slots, np.zeros(len(slots), dtype=np.int64), fixed, fixed)
 
 
 def _more_rows(layer: Layer, units: int) -> Layer:

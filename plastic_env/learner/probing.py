@@ -162,7 +162,7 @@ def measure_removal(before: Probe, after: Probe, member: int) -> Removal:
     """Compare the units that an edit removed with those that it kept, by probes of the same batch around it."""
     rows = {}
     for at, layer in enumerate(before.state.network.editable):
-        old, new = before.state.units[member][layer], after.state.units[member][layer]
+        old, new = (state.units[layer].of(member) for state in (before.state, after.state))
         kept = torch.from_numpy(np.isin(old.id, new.id))
         if kept.all() or not kept.any():
             continue
@@ -190,7 +190,7 @@ def measure_cohorts(probe: Probe) -> dict[int, list[CohortPoint]]:
         active = diagnostics.active_fraction(probe.features(layer)).double().cpu().numpy()
         gradient = probe.deltas[layer].abs().mean(-2).double().cpu().numpy()
         for row, member in enumerate(probe.members):
-            units = state.units[member][layer]
+            units = state.units[layer].of(member)
             if units.cohort.any() and not state.frozen[member]:
                 seen = (values[row, : len(units)] for values in (active, gradient))
                 points[member] += cohort_points(at, units, int(probe.updates[row]), *seen)
@@ -199,8 +199,8 @@ def measure_cohorts(probe: Probe) -> dict[int, list[CohortPoint]]:
 
 def _diagnose_layer(probe: Probe, layer: int) -> dict[str, np.ndarray]:
     state, members = probe.state, probe.members
-    cohort = state.padded(layer, "cohort", -1, members)  # [m, width]
-    age = probe.updates[:, None] - state.padded(layer, "born", 0, members)
+    cohort = state.units[layer].cohort[members]  # [m, width]
+    age = probe.updates[:, None] - state.units[layer].born[members]
     live, newest = cohort >= 0, cohort.max(1, keepdims=True)
     newborn = (cohort == newest) & (newest > 0)
     incumbent = live & ~newborn
@@ -239,6 +239,7 @@ def _diagnose_layer(probe: Probe, layer: int) -> dict[str, np.ndarray]:
 
 def mean_size(state: State, layers: Sequence[Layer], members: Sequence[int], layer: int) -> Tensor:
     """[m] mean of |.| over the live weights of a layer; layers: of `members`, in the state's layout."""
-    widths = np.array([state.widths(member)[layer : layer + 2] for member in members])
-    sizes = torch.from_numpy(widths.prod(1) * state.layout.blocks[layer]).to(layers[layer].weight)
+    below = state.units[layer - 1].live[members] if layer else state.network.input_units
+    live = state.units[layer].live[members] * below * state.layout.blocks[layer]
+    sizes = torch.from_numpy(live).to(layers[layer].weight)
     return layers[layer].weight.abs().sum((1, 2)) / sizes

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from plastic_env.errors import InvalidEdit
-from plastic_env.learner.edits import KINDS, Edit
+from plastic_env.learner.edits import Edit, requests
 from plastic_env.learner.parameters import Layer
 from plastic_env.learner.probing import Probe
 from plastic_env.learner.selection import Rule, find_rule, score
@@ -31,12 +31,11 @@ def score_units(
     """
     # kind by kind and layer by layer: the order of a learner's random draws must not depend on its neighbours
     asked: dict[tuple[str, int, str | Rule], list[int]] = {}
-    for kind in KINDS:
+    for kind, wanted in requests(edits, state).items():
         for layer in state.network.editable:
-            for member, edit in edits.items():
-                if edit.of_layer(kind, layer, state.network):
-                    asked.setdefault((kind, layer, getattr(edit, f"{kind}_rule")), []).append(member)
-    worths: dict[tuple[int, int, str], np.ndarray] = {}
+            for member in np.flatnonzero(wanted[:, layer]).tolist():
+                asked.setdefault((kind, layer, getattr(edits[member], f"{kind}_rule")), []).append(member)
+    worths: dict[tuple[int, str], np.ndarray] = {}
     macs = dict.fromkeys(edits, 0)
     for (kind, layer, name), members in asked.items():
         if probe is None:
@@ -44,22 +43,22 @@ def score_units(
         rule, generators = find_rule(kind, name), [rngs[member] for member in members]
         if kind == "grow":
             slots = slots_view(probe, layer, members, generators)
-            for member, worth in zip(members, score(rule, slots), strict=True):
-                worths[member, layer, kind] = worth
+            found = score(rule, slots)
+            for member in members:
                 widths, samples = state.widths(member), probe.samples
                 dormant = slots.capacity - widths[layer + 1]
                 macs[member] += samples * dormant * slots.macs(widths[layer], widths[layer + 2])
         else:
-            live = live_view(probe, layer, members, generators)
-            for member, worth in zip(members, score(rule, live), strict=True):
-                worths[member, layer, kind] = worth[: len(state.units[member][layer])]
+            found = score(rule, live_view(probe, layer, members, generators))
+        table = worths.setdefault((layer, kind), np.zeros((len(state.updates), found.shape[1])))
+        table[members] = found
     return worths, macs
 
 
 def live_view(probe: Probe, layer: int, members: list[int], rngs: Sequence[np.random.Generator]) -> LiveView:
     """The live units of a hidden layer of some learners."""
     state, rows = probe.state, probe.rows(members)
-    ids = torch.from_numpy(state.padded(layer, "id", -1, members)).to(state.weights.device)
+    ids = torch.from_numpy(state.units[layer].id[members]).to(state.weights.device)
     layers = state.layout.views(state.weights)
     return LiveView(
         activation=probe.features(layer)[rows],
@@ -100,14 +99,14 @@ def slots_view(probe: Probe, layer: int, members: list[int], rngs: Sequence[np.r
 
 def _live_columns(state: State, weight: Tensor, layer: int, members: list[int]) -> Tensor:
     """The weights [m, rows, units of `layer`, block] of live units only, in stored order, padded with zeros."""
-    slot = torch.from_numpy(state.padded(layer, "slot", -1, members)).to(weight.device)[:, None, :, None]
+    slot = torch.from_numpy(state.units[layer].slot[members]).to(weight.device)[:, None, :, None]
     index = slot.clamp_min(0).expand(-1, weight.shape[1], -1, weight.shape[3])
     return weight.gather(2, index) * (slot >= 0)
 
 
 def _live_rows(state: State, out: Layer, layer: int, members: list[int]) -> Layer:
     """The rows of `layer`'s live units only, in stored order, padded with zeros."""
-    slot = torch.from_numpy(state.padded(layer, "slot", -1, members)).to(out.weight.device)
+    slot = torch.from_numpy(state.units[layer].slot[members]).to(out.weight.device)
     index, live = slot.clamp_min(0), slot >= 0
     weight = out.weight.gather(1, index[..., None].expand(-1, -1, out.weight.shape[2])) * live[..., None]
     vectors = out.vectors.gather(2, index[:, None].expand(-1, out.vectors.shape[1], -1)) * live[:, None]

@@ -73,11 +73,7 @@ def capture(population: Population, members: Sequence[int] | None = None) -> Cap
         **{name: [[t[rows] for t in layer] for layer in found] for name, found in layers.items()},
         **{name: torch.from_numpy(getattr(state, name)[rows]) for name in COUNTERS},
         "units": [
-            [
-                torch.from_numpy(np.stack([getattr(units, name) for name in UNIT_FIELDS]))
-                for units in state.units[member]
-            ]
-            for member in rows
+            torch.from_numpy(np.stack([getattr(units, name)[rows] for name in UNIT_FIELDS])) for units in state.units
         ],
         "phases": [[_values(phase) for phase in state.phases[member]] for member in rows],
         "noise": [population.noise[member].get_state() for member in rows],
@@ -91,9 +87,9 @@ def restore(population: Population, captured: Captured) -> None:
     Raises:
         InvalidSnapshot: the captured learners have other settings, or are of another number.
     """
-    if captured["settings"] != repr(population.settings) or len(captured["units"]) != len(population):
+    if captured["settings"] != repr(population.settings) or len(captured["noise"]) != len(population):
         raise InvalidSnapshot(
-            f"The snapshot holds {len(captured['units'])} learner(s) with {captured['settings']}; "
+            f"The snapshot holds {len(captured['noise'])} learner(s) with {captured['settings']}; "
             f"this population has {len(population)} with {population.settings!r}."
         )
     if captured["network"] != repr(population.network):
@@ -101,7 +97,7 @@ def restore(population: Population, captured: Captured) -> None:
     like = population.state.weights
     population.state = State(
         network=population.network,
-        units=tuple(tuple(Units(*(row.copy() for row in u.numpy())) for u in member) for member in captured["units"]),
+        units=tuple(Units(*(field.copy() for field in layer.numpy())) for layer in captured["units"]),
         initial=[Layer(*(t.to(like, copy=True) for t in layer)) for layer in captured["initial"]],
         layout=population.network.layout(captured["widths"]),
         weights=captured["weights"].to(like, copy=True),

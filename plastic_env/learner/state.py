@@ -5,11 +5,10 @@ Edits never write into a state: they build the next one, which takes its place o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from plastic_env.learner.network import Network
@@ -21,7 +20,10 @@ ROUND_WIDTH = 8  # stored widths are rounded up: matrix kernels like multiples o
 
 @dataclass(frozen=True)
 class Units:
-    """The live units of one layer of one learner, in stored order; all arrays [live] int64. Classes are the head's."""
+    """The live units of one layer in stored order, int64 arrays [n, width]; slots are -1 where a learner has fewer.
+
+    Classes are the units of the head. `of` gives one learner's, [live].
+    """
 
     slot: np.ndarray  # place in the layer, 0 .. capacity - 1
     id: np.ndarray  # never used twice in a learner's life
@@ -29,23 +31,45 @@ class Units:
     born: np.ndarray  # the learner's updates at birth
     clock: np.ndarray  # the learner's updates when the unit's optimizer state was started
 
+    @staticmethod
+    def empty(n: int, width: int) -> Units:
+        """Room for the units of n learners: slots, ids and cohorts are -1, the rest 0."""
+        return Units(*(np.full((n, width), fill) for fill in (-1, -1, -1, 0, 0)))
+
     def __len__(self) -> int:
         return len(self.slot)
 
-    def take(self, positions: np.ndarray) -> Units:
-        """The units at `positions`, in that order."""
-        return Units(*(getattr(self, name)[positions] for name in UNIT_FIELDS))
+    @cached_property
+    def exists(self) -> np.ndarray:
+        """[n, width] bool: a unit, no padding."""
+        return self.slot >= 0
 
-    def join(self, other: Units) -> Units:
-        """These units, then `other`."""
-        return Units(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in UNIT_FIELDS))
+    @cached_property
+    def live(self) -> np.ndarray:
+        """[n] how many."""
+        return self.exists.sum(1)
 
-    def put(self, positions: np.ndarray, other: Units) -> Units:
-        """These units, with `other` in the given places."""
-        fields = {name: getattr(self, name).copy() for name in UNIT_FIELDS}
-        for name, values in fields.items():
-            values[positions] = getattr(other, name)
-        return Units(**fields)
+    def of(self, member: int) -> Units:
+        """One learner's, without padding; a view."""
+        live = int(self.live[member])
+        return Units(*(getattr(self, name)[member, :live] for name in UNIT_FIELDS))
+
+    def put(self, member: int, mine: Units) -> None:
+        """Overwrite one learner's units by `mine`, [live]; only while nobody else holds this record."""
+        for name, empty in zip(UNIT_FIELDS, (-1, -1, -1, 0, 0), strict=True):
+            row = getattr(self, name)[member]
+            row[: len(mine)], row[len(mine) :] = getattr(mine, name), empty
+
+    def join(self, more: Units) -> Units:
+        """One learner's units, then more of them."""
+        return Units(*(np.concatenate([getattr(self, name), getattr(more, name)]) for name in UNIT_FIELDS))
+
+    def resized(self, width: int) -> Units:
+        """A copy with other padding."""
+        made, kept = Units.empty(len(self), width), min(width, self.slot.shape[1])
+        for name in UNIT_FIELDS:
+            getattr(made, name)[:, :kept] = getattr(self, name)[:, :kept]
+        return made
 
 
 UNIT_FIELDS = ("slot", "id", "cohort", "born", "clock")
@@ -61,7 +85,7 @@ class State:
     Layers are numbered from 0, hidden ones first, the head last.
 
     network: what they are made of.
-    units: [learner][layer].
+    units: of each layer.
     initial: per layer, the initial parameters of *all* slots: weight [n, slots above, slots below * block],
         vectors [n, rows, slots above]. Dormant slots wait with these; rewinding returns to them.
     weights, moments: flat rows [n, layout.size] of live units (padded with zeros).
@@ -75,7 +99,7 @@ class State:
     """
 
     network: Network
-    units: tuple[tuple[Units, ...], ...]
+    units: tuple[Units, ...]
     initial: list[Layer]
     layout: Layout
     weights: Tensor
@@ -95,13 +119,21 @@ class State:
         """Slots of each editable layer."""
         return tuple(self.network.hidden[layer].slots for layer in self.network.editable)
 
+    def learner(self, member: int) -> tuple[Units, ...]:
+        """One learner's units, layer by layer."""
+        return tuple(units.of(member) for units in self.units)
+
     def live(self, member: int) -> tuple[int, ...]:
         """Live units of each editable layer of one learner."""
-        return tuple(len(self.units[member][layer]) for layer in self.network.editable)
+        return tuple(int(self.units[layer].live[member]) for layer in self.network.editable)
+
+    def classes(self, member: int) -> int:
+        """Classes of one learner."""
+        return int(self.units[-1].live[member])
 
     def widths(self, member: int) -> tuple[int, ...]:
         """Input units, live units of each hidden layer, classes of one learner."""
-        return (self.network.input_units, *(len(units) for units in self.units[member]))
+        return (self.network.input_units, *(int(units.live[member]) for units in self.units))
 
     def layer(self, flat: Tensor, member: int, at: int) -> Layer:
         """One learner's layer in a flat tensor, cut to its live units: views, the weight as [units, below, block]."""
@@ -109,105 +141,7 @@ class State:
         weight = layer.blocks(self.layout.blocks[at])[: widths[at + 1], : widths[at]]
         return Layer(weight, layer.vectors[:, : widths[at + 1]])
 
-    def padded(self, layer: int, name: str, fill: int, members: Sequence[int] | None = None) -> np.ndarray:
-        """One field of a layer's units for all `members`, [m, stored width]."""
-        rows = range(len(self.units)) if members is None else members
-        table = np.full((len(rows), self.layout.widths[layer + 1]), fill, dtype=np.int64)
-        for row, member in enumerate(rows):
-            units = self.units[member][layer]
-            table[row, : len(units)] = getattr(units, name)
-        return table
-
 
 def stored_width(live: int, capacity: int) -> int:
     """Columns kept for a layer whose widest learner has `live` units."""
     return min(capacity, -(-live // ROUND_WIDTH) * ROUND_WIDTH)
-
-
-Sources = tuple[np.ndarray, ...]  # per layer [live]: each unit's present position, or -1 to start anew
-
-
-def unchanged(units: Sequence[Units]) -> Sources:
-    """The sources by which every parameter of a learner stays where it is."""
-    return tuple(np.arange(len(layer)) for layer in units)
-
-
-def repack(
-    state: State, units: Sequence[Sequence[Units]], sources: Sequence[Sources], origin: Sequence[Layer] | None = None
-) -> State:
-    """Lay out the parameters for new `units`: a weight is kept, with its optimizer state, if both of
-    its ends are; else it is that of its slots in `origin` (the initial ones), with empty optimizer state."""
-    n, layers = len(units), range(len(state.initial))
-    live = [max(len(member[layer]) for member in units) for layer in layers]
-    slots = [len(layer.weight[0]) for layer in state.initial]
-    widths = [stored_width(width, most) for width, most in zip(live[:-1], slots[:-1], strict=True)]
-    layout = state.network.layout((*widths, live[-1]))
-    following = replace(
-        state,
-        units=tuple(tuple(member) for member in units),
-        layout=layout,
-        weights=state.weights.new_zeros(n, layout.size),
-        moments=[state.weights.new_zeros(n, layout.size) for _ in state.moments],
-    )
-    axes = [_Axis.of(following, sources, layer) for layer in layers]
-    pairs: list[tuple[Tensor, Tensor, Sequence[Layer] | None]] = [
-        (state.weights, following.weights, origin or state.initial)
-    ]
-    pairs += [(old, new, None) for old, new in zip(state.moments, following.moments, strict=True)]
-    for old_flat, new_flat, initial in pairs:
-        olds, news = state.layout.views(old_flat), layout.views(new_flat)
-        for at, (old, new) in enumerate(zip(olds, news, strict=True)):
-            start = None if initial is None else initial[at]
-            _fill(old, new, start, axes[at - 1] if at else None, axes[at], layout.blocks[at])
-    return following
-
-
-@dataclass(frozen=True)
-class _Axis:
-    """Padded indices of the units of one layer."""
-
-    source: Tensor  # [n, width] present position, 0 where there is none
-    slot: Tensor  # [n, width], 0 where there is none
-    kept: Tensor  # [n, width] bool
-    exists: Tensor  # [n, width] bool
-
-    @staticmethod
-    def of(state: State, sources: Sequence[Sources], layer: int) -> _Axis:
-        slot = state.padded(layer, "slot", -1)
-        source = np.full_like(slot, -1)
-        for row, origin in enumerate(sources):
-            source[row, : len(origin[layer])] = origin[layer]
-        arrays = (source.clip(0), slot.clip(0), source >= 0, slot >= 0)
-        return _Axis(*(torch.from_numpy(array).to(state.weights.device) for array in arrays))
-
-
-def _fill(old: Layer, new: Layer, initial: Layer | None, below: _Axis | None, above: _Axis, block: int) -> None:
-    """Write one layer: `old` where both ends are kept, else `initial` (zeros if None).
-
-    below: None stands for the inputs, which no edit changes.
-    """
-    kept, exists = above.kept[:, :, None, None], above.exists[:, :, None, None]  # [n, out, 1, 1]
-    if below is not None:
-        kept, exists = kept & below.kept[:, None, :, None], exists & below.exists[:, None, :, None]
-    weight = _gather(old.blocks(block), above.source, None if below is None else below.source)
-    vectors = _gather_rows(old.vectors, above.source)
-    weight, vectors = torch.where(kept, weight, 0), torch.where(above.kept[:, None], vectors, 0)
-    if initial is not None:
-        fresh = _gather(initial.blocks(block), above.slot, None if below is None else below.slot)
-        weight = torch.where(kept, weight, torch.where(exists, fresh, 0))
-        start = _gather_rows(initial.vectors, above.slot)
-        vectors = torch.where(above.kept[:, None], vectors, torch.where(above.exists[:, None], start, 0))
-    new.blocks(block).copy_(weight)
-    new.vectors.copy_(vectors)
-
-
-def _gather(weight: Tensor, rows: Tensor, columns: Tensor | None) -> Tensor:
-    """weight[i, rows[i], columns[i]] for every learner i: [n, len(rows), len(columns), block]."""
-    n = torch.arange(len(weight), device=weight.device)
-    if columns is None:
-        return weight[n[:, None], rows]
-    return weight[n[:, None, None], rows[:, :, None], columns[:, None, :]]
-
-
-def _gather_rows(vectors: Tensor, units: Tensor) -> Tensor:
-    return vectors.gather(2, units[:, None].expand(-1, vectors.shape[1], -1))

@@ -1,23 +1,28 @@
-"""Carrying out edits: one new state from the old one, which is left alone, with all bookkeeping done in one place."""
+"""Carrying out edits: one new state from the old one, which is left alone, with all bookkeeping done in one place.
+
+Bookkeeping is done for all learners at once; only what differs from learner to learner (draws, inherited
+weights) is done one by one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from torch import Tensor
 
-from plastic_env.learner.edits import KINDS, Edit, find_insertion, find_trainability
+from plastic_env.learner.edits import KINDS, Edit, find_insertion, find_trainability, requests
 from plastic_env.learner.insertion import Birth, Settling
 from plastic_env.learner.parameters import Layer, draw_all
-from plastic_env.learner.state import Sources, State, Units, repack, unchanged
+from plastic_env.learner.repacking import Source, repack, unchanged
+from plastic_env.learner.state import UNIT_FIELDS, State, Units, stored_width
 from plastic_env.learner.trainability import Phase
 from plastic_env.learner.transfer import named_donors, nearest_donors, transfer_biases, transplant
 
-Worths = Mapping[tuple[int, int, str], np.ndarray]  # (member, layer, kind) -> worth per position or slot
+Worths = Mapping[tuple[int, str], np.ndarray]  # (layer, kind) -> worth [n, positions or slots] of those who ask
 
 
 class Signals(Protocol):
@@ -47,147 +52,180 @@ def apply_edits(
     """Carry out checked edits, by member, and return the state after them.
 
     worths: the score of every live unit by position (prune, recycle) or of every slot (grow), for
-        each layer that an edit changes.
+        each layer and kind of edit that anybody asks for.
     signals: of the members whose edits select units.
 
     Raises:
         InvalidEdit: what shows only when it is done, such as donors that aren't there.
     """
-    draft = _Draft.of(state, edits)
-    changes = {member: draft.change(state, member, edit, worths, rngs[member], init) for member, edit in edits.items()}
+    changes, ids = _rearrange(state, edits, worths)
+    units, sources = [change.units for change in changes], [change.source for change in changes]
+    restarted, stored, cohorts = (getattr(state, name).copy() for name in ("restarted", "stored", "cohorts"))
+    for member, edit in edits.items():
+        if edit.restarts or edit.optimizer_state == "reset":
+            restarted[member] = state.updates[member]
+        stored[member] |= edit.store
+        cohorts[member] += edit.births
     redrawn = replace(
         state,
-        initial=draft.initial,
+        initial=_prepare(state, edits, changes, rngs, init),
         checkpoint=_store(state, [member for member, edit in edits.items() if edit.store]),
-        phases=tuple(draft.phases),
-        **draft.counters,
+        phases=_phases(state, edits),
+        restarted=restarted,
+        stored=stored,
+        cohorts=cohorts,
+        ids=ids,
     )
-    following = repack(redrawn, draft.units, draft.sources, _origin(redrawn, edits))
+    following = repack(redrawn, units, sources, _origin(redrawn, edits))
     for member, edit in edits.items():
         if edit.optimizer_state == "reset":
             for flat in following.moments:
                 flat[member] = 0
-        if edit.selects and not edit.restarts:
-            _settle(state, following, member, edit, changes[member], signals[member], rngs[member], init)
+        if edit.selects and not edit.restarts and _inherits(edit):
+            mine = [change.of(member) for change in changes]
+            _settle(state, following, member, edit, mine, signals[member], rngs[member], init)
     return following
 
 
 @dataclass(frozen=True)
 class _Change:
-    units: Units  # of one layer, after the edit
-    source: np.ndarray  # position before the edit of each of them, -1: its weights start anew
-    newborn: np.ndarray  # positions of those born
+    """What becomes of one layer, of all learners [n, width] or of one [live]."""
+
+    units: Units
+    source: Source
+    newborn: np.ndarray  # bool
+
+    def of(self, member: int) -> _Change:
+        live = self.units.live[member]
+        return _Change(self.units.of(member), self.source[member, :live], self.newborn[member, :live])
 
     @property
-    def incumbent(self) -> np.ndarray:
+    def newborns(self) -> np.ndarray:
+        """Positions of one learner's newborns."""
+        return np.flatnonzero(self.newborn)
+
+    @property
+    def incumbents(self) -> np.ndarray:
         """Positions of those that go on with what they have."""
         return np.flatnonzero(self.source >= 0)
 
 
-@dataclass
-class _Draft:
-    """What the next state will be made of; it starts as the present one, all of it copied that may change."""
+def _rearrange(state: State, edits: Mapping[int, Edit], worths: Worths) -> tuple[list[_Change], np.ndarray]:
+    """Who stays, who goes and who comes, layer by layer, the head last; and the next ids [n]."""
+    n, wanted, ids = len(state.updates), requests(edits, state), state.ids.copy()
+    flags = {
+        "restarts": [edit.restarts for edit in edits.values()],
+        "reset": [edit.reset for edit in edits.values()],
+        "padded": [edit.optimizer_state == "padded" for edit in edits.values()],
+        "emptied": [edit.restarts or edit.optimizer_state == "reset" for edit in edits.values()],
+    }
+    on = {name: np.zeros(n, dtype=bool) for name in flags}
+    for name, values in flags.items():
+        on[name][list(edits)] = values
+    clock = np.where(on["padded"], state.restarted, state.updates)
+    changes = []
+    for layer, stage in enumerate(state.network.hidden):
+        counts = {kind: wanted[kind][:, layer] for kind in KINDS}
+        scores = {kind: worths.get((layer, kind)) for kind in KINDS}
+        change = _select(state.units[layer], counts, scores, stage.slots)
+        born = change.newborn | (on["reset"][:, None] & change.units.exists)
+        cohort = np.where(on["reset"], 0, state.cohorts)  # after a reset nobody is older than anybody
+        made = {"id": ids[:, None] + born.cumsum(1) - 1, "cohort": cohort[:, None]}
+        made |= {"born": state.updates[:, None], "clock": clock[:, None]}
+        ids = ids + born.sum(1)
+        fields = {name: np.where(born, value, getattr(change.units, name)) for name, value in made.items()}
+        changes.append(replace(change, units=replace(change.units, **fields)))
+    head = state.units[-1]
+    changes.append(_Change(head, unchanged(head), np.zeros(head.slot.shape, dtype=bool)))
+    return [_restart(change, state.updates, on["emptied"], on["restarts"]) for change in changes], ids
 
-    initial: list[Layer]
-    units: list[tuple[Units, ...]]
-    sources: list[Sources]
-    phases: list[tuple[Phase, ...]]
-    counters: dict[str, Any]  # arrays of the state, by name
 
-    @staticmethod
-    def of(state: State, edits: Mapping[int, Edit]) -> _Draft:
-        redrawn = any(edit.reset or (edit.births and edit.insertion != "dormant") for edit in edits.values())
-        initial = [layer.clone() for layer in state.initial] if redrawn else state.initial
-        counters = {name: getattr(state, name).copy() for name in ("restarted", "ids", "cohorts", "stored")}
-        sources = [unchanged(member) for member in state.units]
-        return _Draft(initial, list(state.units), sources, list(state.phases), counters)
+def _select(
+    units: Units, counts: Mapping[str, np.ndarray], worths: Mapping[str, np.ndarray | None], slots: int
+) -> _Change:
+    """Prune, recycle and grow one layer; newborns have their slots, and whatever else is stored there."""
+    (n, width), stay = units.slot.shape, units.exists
+    again = np.zeros_like(stay)
+    if worths["prune"] is not None:
+        stay = stay & ~_least(worths["prune"], stay, counts["prune"])
+    if worths["recycle"] is not None:
+        again = _least(worths["recycle"], stay, counts["recycle"])
+    kept, grow = stay.sum(1), counts["grow"]
+    after = stored_width(int((kept + grow).max()), slots)
+    if worths["prune"] is None and not grow.any() and after == width:
+        return _Change(units, np.where(stay & ~again, np.arange(width), -1), again)
+    order = np.argsort(~stay, axis=1, kind="stable")[:, :after]  # those who stay first, in stored order
+    here = np.arange(order.shape[1]) < kept[:, None]
+    made = Units.empty(n, after)
+    for name in UNIT_FIELDS:
+        column = np.take_along_axis(getattr(units, name), order, 1)
+        getattr(made, name)[:, : order.shape[1]][here] = column[here]
+    source, newborn = np.full((n, after), -1), np.zeros((n, after), dtype=bool)
+    newborn[:, : order.shape[1]] = here & np.take_along_axis(again, order, 1)
+    source[:, : order.shape[1]][here] = order[here]
+    source[newborn] = -1
+    if worths["grow"] is not None:
+        dormant = np.ones((n, slots), dtype=bool)
+        rows, columns = np.nonzero(made.exists)
+        dormant[rows, made.slot[rows, columns]] = False
+        chosen = _ranking(-worths["grow"], dormant)[:, : int(grow.max())]
+        rows, columns = np.nonzero(np.arange(chosen.shape[1]) < grow[:, None])
+        places = kept[rows] + columns
+        made.slot[rows, places] = chosen[rows, columns]
+        newborn[rows, places] = True
+    return _Change(Units(*(getattr(made, name) for name in UNIT_FIELDS)), source, newborn)
 
-    def change(
-        self, state: State, member: int, edit: Edit, worths: Worths, rng: np.random.Generator, init: str
-    ) -> list[_Change]:
-        """Enter one learner's edit; returns what becomes of each layer."""
+
+def _ranking(worth: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """[n, units] positions from the least to the greatest worth, ties in stored order; those not `among` come last."""
+    return np.lexsort((worth, ~among), axis=1)
+
+
+def _least(worth: np.ndarray, among: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """[n, units] bool: the `count` [n] units of least worth among those."""
+    found = np.zeros(among.shape, dtype=bool)
+    np.put_along_axis(found, _ranking(worth, among), np.arange(among.shape[1]) < count[:, None], 1)
+    return found
+
+
+def _restart(change: _Change, updates: np.ndarray, emptied: np.ndarray, restarts: np.ndarray) -> _Change:
+    """Rewinding and resetting keep the units, but not what they have learnt."""
+    if not emptied.any():
+        return change
+    clock = np.where(emptied[:, None] & change.units.exists, updates[:, None], change.units.clock)
+    source = np.where(restarts[:, None], -1, change.source)
+    return replace(change, units=replace(change.units, clock=clock), source=source)
+
+
+def _prepare(
+    state: State,
+    edits: Mapping[int, Edit],
+    changes: Sequence[_Change],
+    rngs: Sequence[np.random.Generator],
+    init: str,
+) -> list[Layer]:
+    """The initial weights after resets and after what newborns' insertion rules draw."""
+    drawing = {m: edit for m, edit in edits.items() if edit.reset or (edit.births and find_insertion(edit).prepares)}
+    if not drawing:
+        return state.initial
+    initial = [layer.clone() for layer in state.initial]
+    for member, edit in drawing.items():
         if edit.reset:
-            draw_all(self.initial, member, len(state.units[member][-1]), rng, init)
-        editor = _Editor(state, member, edit, self.counters["ids"][member])
-        changes = [editor.change(layer, worths) for layer in range(len(state.network.hidden))]
-        changes.append(editor.head())
-        blocks = state.network.blocks
-        for layer, change in enumerate(changes):
-            if change.newborn.size:
-                below, above = (self.initial[at].of(member) for at in (layer, layer + 1))
-                slots, live_above = change.units.slot[change.newborn], changes[layer + 1].units.slot
-                birth = Birth(below, above.blocks(blocks[layer + 1]), slots, live_above, init, rng)
-                find_insertion(edit).prepare(birth)
-        self.units[member] = tuple(change.units for change in changes)
-        self.sources[member] = tuple(change.source for change in changes)
-        self.phases[member] = _phases(state, member, edit)
-        if edit.restarts or edit.optimizer_state == "reset":
-            self.counters["restarted"][member] = state.updates[member]
-        self.counters["stored"][member] |= edit.store
-        self.counters["ids"][member] = editor.next_id
-        self.counters["cohorts"][member] += edit.births
-        return changes
+            draw_all(initial, member, state.classes(member), rngs[member], init)
+        mine = [change.of(member) for change in changes]
+        for layer, change in enumerate(mine[:-1]):
+            if change.newborn.any():
+                below, above = (initial[at].of(member) for at in (layer, layer + 1))
+                slots, live_above = change.units.slot[change.newborns], mine[layer + 1].units.slot
+                weights = above.blocks(state.network.blocks[layer + 1])
+                find_insertion(edit).prepare(Birth(below, weights, slots, live_above, init, rngs[member]))
+    return initial
 
 
-@dataclass
-class _Editor:
-    """Bookkeeping of one learner's edit, layer by layer."""
-
-    state: State
-    member: int
-    edit: Edit
-    next_id: int
-
-    def change(self, layer: int, worths: Worths) -> _Change:
-        """What becomes of a hidden layer."""
-        units = self.state.units[self.member][layer]
-        stay = np.arange(len(units))
-        grow, prune, recycle = (self.edit.of_layer(kind, layer, self.state.network) for kind in KINDS)
-        if prune:
-            gone = _order(worths[self.member, layer, "prune"])[:prune]
-            stay = np.setdiff1d(stay, gone)
-        source, kept = stay.copy(), units.take(stay)
-        if recycle:
-            again = np.sort(_order(worths[self.member, layer, "recycle"][stay])[:recycle])
-            source[again] = -1
-            kept = self._reborn(kept, again)
-        if grow:
-            worth = worths[self.member, layer, "grow"]
-            dormant = np.setdiff1d(np.arange(len(worth)), kept.slot)
-            grown = dormant[_order(-worth[dormant])[:grow]]
-            kept = kept.join(self._newborn(grown))
-            source = np.append(source, np.full(grow, -1))
-        newborn = np.flatnonzero(source < 0)
-        if self.edit.reset:
-            founders = np.zeros(len(kept), dtype=np.int64)  # nobody is older than they are
-            kept = replace(self._newborn(kept.slot), cohort=founders)
-        return self._restart(_Change(kept, source, newborn))
-
-    def head(self) -> _Change:
-        """What becomes of the classes: no edit changes which there are."""
-        units = self.state.units[self.member][-1]
-        return self._restart(_Change(units, np.arange(len(units)), np.arange(0)))
-
-    def _reborn(self, units: Units, positions: np.ndarray) -> Units:
-        """`units` with those at `positions` replaced by newborns in the same slots."""
-        return units.put(positions, self._newborn(units.slot[positions]))
-
-    def _newborn(self, slots: np.ndarray) -> Units:
-        now = np.full(len(slots), self.state.updates[self.member])
-        padded = self.edit.optimizer_state == "padded"
-        clock = np.full(len(slots), self.state.restarted[self.member]) if padded else now
-        ids = self.next_id + np.arange(len(slots))
-        self.next_id += len(slots)
-        return Units(slots, ids, np.full(len(slots), self.state.cohorts[self.member]), now, clock)
-
-    def _restart(self, change: _Change) -> _Change:
-        """Rewinding keeps the units, but not what they have learnt; resetting keeps only their places."""
-        units, source = change.units, change.source
-        if self.edit.restarts or self.edit.optimizer_state == "reset":
-            units = replace(units, clock=np.full(len(units), self.state.updates[self.member]))
-        if self.edit.restarts:
-            source = np.full_like(source, -1)
-        return replace(change, units=units, source=source)
+def _inherits(edit: Edit) -> bool:
+    """Whether anything is to be done to live weights or optimizer state after the change."""
+    insertion = edit.births and (find_insertion(edit).settles or edit.optimizer_state == "transplant")
+    return bool(insertion or edit.transfer_bias)
 
 
 def _settle(
@@ -205,12 +243,13 @@ def _settle(
     for layer, change in enumerate(changes[:-1]):
         upper = changes[layer + 1]
         below, above = (after.layer(after.weights, member, at) for at in (layer, layer + 1))
-        gone = np.setdiff1d(np.arange(len(before.units[member][layer])), change.source)
+        units_before = int(before.units[layer].live[member])
+        gone = np.setdiff1d(np.arange(units_before), change.source)
         if edit.transfer_bias and gone.size:
             weight = before.layer(before.weights, member, layer + 1).weight
             means = signals.column_means(layer + 1).unflatten(0, (-1, blocks[layer + 1]))
             transfer_biases(above.bias[0], upper.source, weight, means, gone)
-        if change.newborn.size and rule.settles:
+        if change.newborn.any() and rule.settles:
             past = np.arange(before.network.input_units) if layer == 0 else changes[layer - 1].source
             rule.settle(
                 Settling(
@@ -218,19 +257,19 @@ def _settle(
                     above.weight,
                     inputs=partial(_aligned, signals.inputs, layer, past, blocks[layer]),
                     deltas=partial(_aligned, signals.errors, layer + 1, upper.source, 1),
-                    newborn=change.newborn,
-                    incumbent=change.incumbent,
-                    before=len(before.units[member][layer]),
+                    newborn=change.newborns,
+                    incumbent=change.incumbents,
+                    before=units_before,
                     init=init,
                     rng=rng,
                 )
             )
-        if change.newborn.size and edit.optimizer_state == "transplant":
+        if change.newborn.any() and edit.optimizer_state == "transplant":
             _transplant(after, member, layer, edit, change, below.weight.flatten(1))
 
 
 def _transplant(after: State, member: int, layer: int, edit: Edit, change: _Change, incoming: Tensor) -> None:
-    newborn, incumbent = change.newborn, change.incumbent
+    newborn, incumbent = change.newborns, change.incumbents
     wanted = edit.donors[after.network.editable.index(layer)] if edit.donors else ()
     if wanted:
         donors = named_donors(change.units.id, wanted, newborn, incumbent)
@@ -238,7 +277,7 @@ def _transplant(after: State, member: int, layer: int, edit: Edit, change: _Chan
         donors = nearest_donors(incoming, newborn, incumbent)
     for flat in after.moments:
         transplant(after.layer(flat, member, layer), after.layer(flat, member, layer + 1), newborn, donors)
-    change.units.clock[newborn] = change.units.clock[donors]  # the new state's own arrays
+    change.units.clock[newborn] = change.units.clock[donors]  # a view of the new state's own array
 
 
 def _aligned(signal: Callable[[int], Tensor], layer: int, source: np.ndarray, block: int) -> Tensor:
@@ -249,11 +288,14 @@ def _aligned(signal: Callable[[int], Tensor], layer: int, source: np.ndarray, bl
     return aligned.flatten(1)
 
 
-def _phases(state: State, member: int, edit: Edit) -> tuple[Phase, ...]:
-    now = int(state.updates[member])
-    rule = find_trainability(edit) if edit.births and not edit.reset else None
-    kept = () if edit.reset else tuple(phase for phase in state.phases[member] if not phase.over(now))
-    return kept if rule is None else (*kept, Phase(rule, int(state.cohorts[member]), now))
+def _phases(state: State, edits: Mapping[int, Edit]) -> tuple[tuple[Phase, ...], ...]:
+    phases = list(state.phases)
+    for member, edit in edits.items():
+        now = int(state.updates[member])
+        rule = find_trainability(edit) if edit.births and not edit.reset else None
+        kept = () if edit.reset else tuple(phase for phase in phases[member] if not phase.over(now))
+        phases[member] = kept if rule is None else (*kept, Phase(rule, int(state.cohorts[member]), now))
+    return tuple(phases)
 
 
 def _store(state: State, members: Sequence[int]) -> list[Layer] | None:
@@ -262,7 +304,7 @@ def _store(state: State, members: Sequence[int]) -> list[Layer] | None:
         return state.checkpoint
     checkpoint = [layer.clone() for layer in state.checkpoint or state.initial]
     for member in members:
-        axes = [np.arange(state.network.input_units), *(units.slot for units in state.units[member])]
+        axes = [np.arange(state.network.input_units), *(units.slot for units in state.learner(member))]
         for at, layer in enumerate(checkpoint):
             weight, vectors = state.layer(state.weights, member, at)
             for mine, initial in zip(layer, state.initial[at], strict=True):
@@ -282,8 +324,3 @@ def _origin(state: State, edits: Mapping[int, Edit]) -> list[Layer]:
         for mine, theirs in zip(layer, stored, strict=True):
             mine[members] = theirs[members]
     return origin
-
-
-def _order(worth: np.ndarray) -> np.ndarray:
-    """Positions from the least to the greatest worth; ties in stored order."""
-    return np.argsort(worth, kind="stable")
