@@ -62,8 +62,12 @@ class Optimizer(Protocol):
 class Schedule(Protocol):
     """The updates of one stretch of training."""
 
-    def update(self, step: int, weights: Tensor, gradients: Tensor, moments: list[Tensor]) -> None:
-        """Update `weights` [m, P] and `moments` in place; `gradients` is used as scratch space."""
+    def update(self, step: int, weights: Tensor, gradients: Tensor, moments: list[Tensor]) -> tuple[Tensor, float]:
+        """Update `weights` [m, P] and `moments` in place; `gradients` is used as scratch space.
+
+        Returns:
+            A tensor and a number, whose product has been subtracted from the weights; good until the next update.
+        """
         ...
 
 
@@ -94,13 +98,12 @@ class _SGDSchedule:
     settings: SGD
     speeds: Factors | None
 
-    def update(self, step: int, weights: Tensor, gradients: Tensor, moments: list[Tensor]) -> None:
-        if moments:
-            moments[0].mul_(self.settings.momentum).add_(gradients)
-            gradients = moments[0]
+    def update(self, step: int, weights: Tensor, gradients: Tensor, moments: list[Tensor]) -> tuple[Tensor, float]:
+        change = moments[0].mul_(self.settings.momentum).add_(gradients) if moments else gradients
         if self.speeds is not None:
-            gradients = gradients * self.speeds.at(step)
-        weights.add_(gradients, alpha=-self.settings.lr)
+            change = torch.mul(change, self.speeds.at(step), out=gradients)
+        weights.add_(change, alpha=-self.settings.lr)
+        return change, self.settings.lr
 
 
 @dataclass(frozen=True)
@@ -153,15 +156,16 @@ class _AdamSchedule:
     scales: Factors
     speeds: Factors | None
 
-    def update(self, step: int, weights: Tensor, gradients: Tensor, moments: list[Tensor]) -> None:
+    def update(self, step: int, weights: Tensor, gradients: Tensor, moments: list[Tensor]) -> tuple[Tensor, float]:
         mean, square = moments
         mean.lerp_(gradients, 1 - self.settings.beta1)
         square.mul_(self.settings.beta2).addcmul_(gradients, gradients, value=1 - self.settings.beta2)
         denominator = torch.sqrt(square, out=gradients).mul_(self.scales.at(step)).add_(self.settings.eps)
-        change = mean * self.steps.at(step)
+        change = torch.div(mean, denominator, out=gradients).mul_(self.steps.at(step))
         if self.speeds is not None:
             change.mul_(self.speeds.at(step))
-        weights.addcdiv_(change, denominator, value=-1)
+        weights.sub_(change)
+        return change, 1.0
 
 
 class _Shared:

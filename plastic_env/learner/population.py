@@ -223,7 +223,7 @@ class Population:
         modes, ban = self._modes(members, training=True), unknown_classes(self.state, members)
         picked = weights.new_empty(k, m, batch, 1)
         hits = torch.empty(k, m, batch, dtype=torch.bool, device=weights.device)
-        before = weights
+        change, factor = scratch, 0.0
         for step in range(k):
             trace = forward(network, layers, x[step], modes)
             logits = trace.logits if ban is None else trace.logits + ban
@@ -231,12 +231,10 @@ class Population:
             torch.gather(log_p, -1, y[step, ..., None], out=picked[step])
             torch.eq(logits.argmax(-1), y[step], out=hits[step])
             backward(network, layers, gradients, trace, cross_entropy_delta(log_p, y[step]), modes)
-            if step == k - 1:
-                before = weights.clone()
-            schedule.update(step, weights, scratch, moments)
+            change, factor = schedule.update(step, weights, scratch, moments)
         store()
-        change = state.layout.views(before.sub_(weights))
-        norms = torch.stack([mean_size(state, change, members, layer) for layer in range(len(layers))], 1)
+        changes = state.layout.views(change)
+        norms = factor * torch.stack([mean_size(state, changes, members, layer) for layer in range(len(layers))], 1)
         loss = -picked[..., 0].double().mean(-1).cpu().numpy()
         accuracy = hits.double().mean(-1).cpu().numpy()
         accuracy[~np.logical_and.accumulate(np.isfinite(loss), 0)] = 0
