@@ -71,17 +71,18 @@ def run(job: Job) -> Found:
     )
     life = Lifetime(scenario, EpisodeSettings(learner, max_budget=scenario.updates, probe_samples=PROBE), job.seeds)
     life.begin({seed: np.random.default_rng([seed, 0]) for seed in range(job.seeds)})
-    final = np.array(allocate(64 * 8 * 8, SLOTS, job.compactness))
+    network = life.population.network
+    final = np.array(allocate(64, SLOTS, job.compactness, blocks=[network.blocks[layer] for layer in network.editable]))
     found = Found([CohortHistory() for _ in range(job.seeds)], {}, {}, np.zeros((job.cycles, job.seeds)), 0.0)
     for cycle in range(job.cycles):
         edit = Edit() if cycle == 0 else _edit(job, np.array(life.population.live(0)), final, job.cycles - cycle)
         at_start = True
-        while at_start or (not life.at_shift.all() and not life.over.all()):
+        while at_start or not (life.at_shift | life.over).all():
             plan = Plan(edit if at_start else Edit(), -(-scenario.updates // LOOKS))
-            outcomes = life.step(dict.fromkeys(range(job.seeds), plan))
+            outcomes = life.step(dict.fromkeys(np.flatnonzero(~life.over).tolist(), plan))
             for seed, outcome in outcomes.items():
                 found.histories[seed].points.extend(outcome.cohorts)
-                if edit.births:
+                if edit.births and outcome.cohorts:
                     newest = max(point.cohort for point in outcome.cohorts)
                     mine = [point for point in outcome.cohorts if point.cohort == newest]
                     if at_start:
@@ -95,9 +96,9 @@ def run(job: Job) -> Found:
 
 def _edit(job: Job, live: np.ndarray, final: np.ndarray, edits_left: int) -> Edit:
     """An equal share of what is still to grow or to prune."""
-    share = -(-np.abs(final - live) // edits_left)
     if job.method == "prune":
-        return Edit(prune=tuple(share), rewind="initial")
+        return Edit(prune=tuple(-(-np.maximum(live - final, 0) // edits_left)), rewind="initial")
+    share = -(-np.maximum(final - live, 0) // edits_left)
     return Edit(grow=tuple(share), insertion=job.insertion, optimizer_state=job.optimizer_state)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from functools import cache
 from pathlib import Path
 
@@ -22,7 +24,9 @@ def load(name: str) -> Dataset:
     Raises:
         UnknownName: no such name. InvalidData: the file can't be read, or holds something else.
     """
-    return from_npz(Path(name.removeprefix(NPZ))) if name.startswith(NPZ) else look_up(DATASETS, name, "data set")()
+    if isinstance(name, str) and name.startswith(NPZ):
+        return from_npz(Path(name.removeprefix(NPZ)))
+    return look_up(DATASETS, name, "data set")()
 
 
 def digits() -> Dataset:
@@ -52,18 +56,20 @@ def from_npz(path: Path) -> Dataset:
         InvalidData: the file can't be read, or holds something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError) as error:
+        with path.open("rb") as stream:
+            file = np.load(stream, allow_pickle=False)
+            arrays = {key: file[key] for key in file.files} if isinstance(file, np.lib.npyio.NpzFile) else {}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InvalidData(f"{path} can't be read as a data set: {error}.") from error
     missing = [key for key in _KEYS if key not in arrays]
     if missing:
         raise InvalidData(f"{path} lacks {', '.join(missing)}; it has {', '.join(arrays) or 'nothing'}.")
     train, test = arrays["x_train"], arrays["x_test"]
-    if train.ndim not in (2, 3, 4) or test.shape[1:] != train.shape[1:] or not len(train):
+    numbers = all(np.issubdtype(part.dtype, np.number) and part.dtype.kind != "c" for part in (train, test))
+    if not numbers or train.ndim not in (2, 3, 4) or test.shape[1:] != train.shape[1:] or not len(train):
         raise InvalidData(
-            f"{path} has x_train {train.shape} and x_test {test.shape}; give samples [n, features], [n, height, width] "
-            "or [n, height, width, channels], alike in both."
+            f"{path} has x_train {train.dtype} {train.shape} and x_test {test.dtype} {test.shape}; give numbers "
+            "[n, features], [n, height, width] or [n, height, width, channels], alike in both."
         )
     x, y, xt, yt = _samples(train, train), _labels(path, arrays["y_train"]), _samples(test, train), arrays["y_test"]
     shape = None if train.ndim == 2 else (1 if train.ndim == 3 else train.shape[3], *train.shape[1:3])

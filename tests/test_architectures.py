@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from plastic_env import SGD, Adam, Conv, Dense, Edit, LearnerSettings, Population
+from plastic_env import SGD, Adam, Conv, Dense, Edit, EpisodeSettings, LearnerSettings, Lifetime, Population
 from plastic_env.errors import InvalidData, InvalidSetting
 from plastic_env.learner.compute import forward_macs, training_macs
 from plastic_env.learner.export import to_module
@@ -16,6 +16,7 @@ from plastic_env.learner.probing import diagnose
 from plastic_env.learner.scoring import live_view, slots_view
 from plastic_env.learner.selection import GROW_RULES, PRUNE_RULES
 from plastic_env.learner.transfer import OPTIMIZER_STATES
+from plastic_env.scenarios import find
 
 TRUNK = (Conv(3, pool=1, editable=False), Conv(4, kernel=5, editable=False), 12, 10)  # the paper's kind: head editable
 CHANNELS = (Conv(6), Conv(10, pool=1), 8)  # channels editable, too
@@ -257,6 +258,10 @@ def test_exported_module_computes_the_same(name):
         torch.testing.assert_close(found, made.predict(x[0])[member], rtol=0, atol=1e-6)
 
 
+def test_equal_layers_are_equal_however_they_are_written():
+    assert LearnerSettings(hidden=(8, Dense(6))) == LearnerSettings(hidden=[Dense(8), 6])
+
+
 def test_macs_of_the_papers_networks_equal_a_hand_count():
     mlp = Network.of(LearnerSettings(hidden=(256, 256)), 784, 10)
     assert forward_macs(mlp, (784, 256, 256, 10)) == 200_704 + 65_536 + 2_560
@@ -321,6 +326,8 @@ def test_layers_that_do_not_fit_are_refused(hidden, inputs, message):
         (lambda: Conv(0), "channels=0"),
         (lambda: Conv(4, kernel=2), "even kernel"),
         (lambda: Dense(2.5), "units=2.5"),
+        (lambda: Conv(4, editable="no"), "editable='no'"),
+        (lambda: LearnerSettings(optimizer=Adam), r"give plastic_env.Adam\(...\)"),
         (lambda: LearnerSettings(hidden=(Dense(4, editable=False),)), "at least one layer must be editable"),
         (lambda: LearnerSettings(norm="group"), "none, layer, batch"),
     ],
@@ -338,6 +345,21 @@ def test_batch_normalisation_of_one_sample_is_refused():
     with pytest.raises(InvalidData, match="can't take a variance"):
         conv.train(*batches("channels, batch norm", 3, size=1))
     assert made.state.updates.tolist() == [0, 0]
+
+
+def test_channels_of_a_single_pixel_can_be_grown():
+    hidden = (Conv(4, pool=2), Conv(4, pool=3), Conv(8, pool=1), 8)
+    made = helpers.population(1, inputs=helpers.PICTURE, hidden=hidden, live=0.5)
+    made.edit({0: Edit(grow=(0, 0, 2, 0))}, helpers.probe(made))
+    assert made.live(0) == (2, 2, 6, 4)
+
+
+def test_an_episode_that_batch_normalisation_cannot_live_is_refused_at_once():
+    for sizes in ({"batch_size": 1}, {"probe_samples": 1}):
+        scenario = find("PermutedDigits-v0", tasks=2, updates=20, batch_size=sizes.get("batch_size", 16))
+        settings = EpisodeSettings(LearnerSettings(norm="batch"), probe_samples=sizes.get("probe_samples", 64))
+        with pytest.raises(InvalidSetting, match="at least 2 in each"):
+            Lifetime(scenario, settings)
 
 
 def check_padding(population, member, flat):

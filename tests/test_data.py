@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from plastic_env import Adam, Conv, Edit, LearnerSettings, Population
-from plastic_env.errors import InvalidData, InvalidSetting
+from plastic_env.errors import InvalidData, InvalidEdit, InvalidSetting
+from plastic_env.learner.insertion import Net2Wider
 
 
 def spoilt(where, value):
@@ -31,6 +32,8 @@ BAD = {
     "no batches": (blank(0, 2, 5), "at least one sample"),
     "too few inputs": (blank(4, 2, 5, inputs=6), r"give inputs \[..., batch, 7\]"),
     "too few learners": (blank(4, 1, 5), r"for 2 learner\(s\)"),
+    "arrays": ((np.zeros((4, 2, 5, 7)), np.zeros((4, 2, 5), dtype=int)), "are ndarray and ndarray; give torch tensors"),
+    "infinite in the learners' precision": (spoilt((0, 0, 0, 0, "x"), 1e39), "inputs of batch 0 of learner 0"),
     "floating labels": (blank(4, 2, 5, labels=torch.float32), "labels are torch.float32; give whole numbers"),
 }
 
@@ -39,6 +42,9 @@ BAD = {
 def test_bad_data_are_refused_before_any_update(name):
     (x, y), message = BAD[name]
     population = helpers.population(2)
+    if "precision" in name:
+        population = Population(2, helpers.INPUTS, helpers.CLASSES, LearnerSettings())
+        population.begin({member: np.random.default_rng(member) for member in range(2)})
     before = helpers.fingerprint(population)
     with pytest.raises(InvalidData, match=message):
         population.train(x, y)
@@ -62,7 +68,84 @@ def test_inputs_whose_sum_overflows_are_no_error():
     population.train(x, torch.zeros(1, 1, 4, dtype=torch.int64))
 
 
-@pytest.mark.parametrize("sizes", [(0, 7, 4), (1, 0, 4), (1, 7, 1), (1, (1, 8), 4), (1, (1, 8, 0), 4), (1.5, 7, 4)])
+def test_inputs_of_another_shape_are_not_predicted():
+    population = helpers.population(2)
+    for x in (torch.zeros(1, 5, 7), torch.zeros(2, 7), torch.zeros(2, 5, 6), np.zeros((2, 5, 7))):
+        with pytest.raises(InvalidData, match=r"give a tensor \(2, samples, 7\)"):
+            population.predict(x)
+
+
+@pytest.mark.parametrize("members", [[2], [-1], [0.5], [0, 0]])
+def test_learners_that_do_not_exist_or_twice_the_same_are_refused(members):
+    population, (x, y) = helpers.population(2), helpers.batches(1, len(members))
+    before = helpers.fingerprint(population)
+    for use in (lambda: population.train(x, y, members), lambda: population.probe(x[0], y[0], members)):
+        with pytest.raises(InvalidEdit, match="There is no learner|name each once"):
+            use()
+    if len(members) == 1:
+        for use in (
+            lambda: population.edit({members[0]: Edit()}),
+            lambda: population.widen_head({members[0]: 5}),
+            lambda: population.begin({members[0]: np.random.default_rng(0)}),
+        ):
+            with pytest.raises(InvalidEdit, match="There is no learner"):
+                use()
+    assert helpers.fingerprint(population) == before
+
+
+@pytest.mark.parametrize("rng", [3, None, np.random.RandomState(0), np.random.Generator(np.random.MT19937(0))])
+def test_learners_begin_with_a_generator(rng):
+    population = helpers.population(2)
+    before = helpers.fingerprint(population)
+    with pytest.raises(InvalidSetting, match=r"give numpy.random.default_rng\(seed\)"):
+        population.begin({0: np.random.default_rng(0), 1: rng})
+    assert helpers.fingerprint(population) == before
+
+
+def test_learners_that_have_never_begun_are_refused():
+    population = Population(2, helpers.INPUTS, helpers.CLASSES, LearnerSettings())
+    population.begin({0: np.random.default_rng(0)})
+    with pytest.raises(InvalidEdit, match="Learner 1 has never begun"):
+        population.train(*helpers.batches(1, 2))
+
+
+def test_a_probe_of_others_is_refused():
+    population = helpers.population(3)
+    with pytest.raises(InvalidEdit, match=r"of the learners \[0\], not of 2"):
+        population.edit({2: Edit(prune=(1, 0))}, helpers.probe(population, members=[0]))
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        ({"grow": (1, 0)}, r"give plastic_env.Edit"),
+        (Edit(grow=(1, 0), insertion=None), "insertion is None; give a rule"),
+        (Edit(grow=(1, 0), insertion=Net2Wider), "give a rule, such as Net2Wider"),
+        (Edit(grow=(1, 0), trainability=None), "trainability is None; give a rule"),
+        (Edit(grow=(1, 0), optimizer_state="transplant", donors=(3, 4)), "give a tuple of ids"),
+        (Edit(prune=(1, 0), transfer_bias=True, rewind="initial"), "do one or the other"),
+    ],
+)
+def test_edits_that_are_none_are_refused(edit, message):
+    population = helpers.population(1, live=0.5)
+    with pytest.raises(InvalidEdit, match=message):
+        population.edit({0: edit}, helpers.probe(population))
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        (0, 7, 4),
+        (1, None, 4),
+        (1, (7,), 4),
+        (1, 7.0, 4),
+        (1, 0, 4),
+        (1, 7, 1),
+        (1, (1, 8), 4),
+        (1, (1, 8, 0), 4),
+        (1.5, 7, 4),
+    ],
+)
 def test_impossible_sizes_are_refused(sizes):
     with pytest.raises(InvalidSetting, match="classes="):
         Population(*sizes, LearnerSettings())

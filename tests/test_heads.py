@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from plastic_env import Adam, Edit
 from plastic_env.errors import InvalidData, InvalidEdit
 from plastic_env.learner import snapshots
+from plastic_env.learner.insertion import INSERTIONS
 
 
 def trained(n=2, **settings):
@@ -117,3 +118,17 @@ def test_heads_do_not_shrink(classes, message):
     with pytest.raises(InvalidEdit, match=message):
         made.widen_head(classes)
     assert helpers.fingerprint(made) == before
+
+
+@pytest.mark.parametrize("insertion", INSERTIONS)
+def test_edits_do_not_depend_on_how_many_classes_others_have_or_had(insertion):
+    found = []
+    for others in (4, 6):
+        made = trained(live=0.5, activation="smooth_leaky")
+        made.widen_head({1: others})
+        for _ in range(2):
+            made.edit({0: Edit(grow=(1, 1), recycle=(1, 1), insertion=insertion)}, helpers.probe(made))
+            made.begin({1: np.random.default_rng(9)})
+        found.append([*helpers.live_parameters(made, 0), torch.tensor(made.rngs[0].random())])
+    for mine, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-12)

@@ -227,6 +227,12 @@ def test_a_fresh_learner_is_as_plastic_as_a_fresh_learner():
     assert relative_plasticity(outcome.accuracy, narrow) == pytest.approx(outcome.accuracy.mean() / narrow.mean())
 
 
+@pytest.mark.parametrize(("live", "start", "stop"), [((4,), 0, 5), ((4, 4, 4), 0, 5), ((4, 4), 5, 5), ((4, 4), 0, 61)])
+def test_impossible_references_are_refused(live, start, stop):
+    with pytest.raises(InvalidSetting, match="give 2 numbers of units"):
+        fresh_accuracy(SCENARIO.stream(0), start, stop, SMALL, live, np.random.default_rng(0))
+
+
 @pytest.mark.parametrize(("mine", "fresh", "ratio"), [(0.4, 0.8, 0.5), (0, 0, 1), (0.1, 0, np.inf)])
 def test_relative_plasticity_by_hand(mine, fresh, ratio):
     assert relative_plasticity(np.array([mine]), np.array([fresh])) == ratio

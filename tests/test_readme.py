@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from plastic_env import Population
 from plastic_env.agents import METHODS
 from plastic_env.cli import main
 
@@ -29,6 +30,13 @@ def test_example_agent_runs(tmp_path, monkeypatch, capsys):
 def test_example_of_forks_runs(capsys):
     exec(compile(BLOCKS[2], "README.md", "exec"), {})
     assert re.findall(r"newborns (.*)", capsys.readouterr().out) == ["(0, 0)", "(16, 16)", "(16, 16)"]
+
+
+def test_example_network_is_possible():
+    scope = {}
+    exec(compile(BLOCKS[3], "README.md", "exec"), scope)
+    population = Population(1, (3, 32, 32), 10, scope["learner"])
+    assert population.capacity == (512, 512, 256)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -77,6 +77,11 @@ class Lifetime:
         self.at_shift = np.zeros(n, dtype=bool)
         self.over = np.ones(n, dtype=bool)
         samples = min(settings.probe_samples, self.updates * self.batch_size)
+        if self.population.network.undefined(min(self.batch_size, samples)):
+            raise InvalidSetting(
+                f"Batches hold {self.batch_size} sample(s) and probes {samples}; batch normalisation needs at least 2 "
+                "in each: choose others, or norm='layer'."
+            )
         self._probe_x = torch.zeros(n, samples, example.data.features)
         self._probe_y = torch.zeros(n, samples, dtype=torch.int64)
         self._cohorts: dict[int, list[CohortPoint]] = {}  # seen in the present step
@@ -301,7 +306,7 @@ class Lifetime:
         """By member, if it is to be measured."""
         if not self.settings.plasticity:
             return {}
-        found = self.population.sample_plasticity(probe, self._probe_y[probe.members])
+        found = self.population.sample_plasticity(probe)
         for member in probe.members:
             network, widths = self.population.network, self.population.widths(member)
             self.ledger.probes[member] += probe.samples * forward_macs(network, widths)  # beyond the probe's own

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from plastic_env.errors import InvalidSetting
 from plastic_env.learner.population import Population
 from plastic_env.learner.settings import Conv, Dense, LearnerSettings
 from plastic_env.streams import TaskStream
@@ -28,7 +29,15 @@ def fresh_accuracy(
     """Online accuracy [stop - start] of a network drawn from `rng` and trained on batches `start` to `stop - 1`.
 
     live: its units in each editable layer, all of them live from the start.
+
+    Raises:
+        InvalidSetting: another number of layers, or no batch between `start` and `stop`.
     """
+    if len(live) != len(settings.slots) or not 0 <= start < stop <= stream.updates:
+        raise InvalidSetting(
+            f"live={live!r}, start={start!r}, stop={stop!r}; give {len(settings.slots)} numbers of units, and a "
+            f"stretch of the stream's {stream.updates} updates."
+        )
     data, left = stream.data, iter(live)
     hidden = tuple(_narrowed(spec, next(left)) if spec.editable else spec for spec in settings.layers)
     population = Population(

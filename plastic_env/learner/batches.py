@@ -21,6 +21,8 @@ def check_batches(x: Tensor, y: Tensor, members: Sequence[int], inputs: int, cla
     Raises:
         InvalidData: shapes that don't fit, an empty batch, inputs that are not finite, labels out of range.
     """
+    if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
+        raise InvalidData(f"Inputs and labels are {type(x).__name__} and {type(y).__name__}; give torch tensors.")
     if y.ndim != 3 or x.shape != (*y.shape, inputs) or y.shape[1] != len(members) or 0 in y.shape:
         raise InvalidData(
             f"There are inputs {tuple(x.shape)} and labels {tuple(y.shape)} for {len(members)} learner(s); give "

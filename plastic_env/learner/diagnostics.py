@@ -83,12 +83,13 @@ def srank(singular: Tensor, delta: float = 0.01) -> Tensor:
 
 
 def survivor_stability(before: Tensor, after: Tensor) -> Tensor:
-    """Change of activation that a prune brings its survivors: mean |h_after - h_before| over mean |h_before|, per unit.
+    """Change of activation that a prune brings its survivors: mean |h_after - h_before| over mean |h_before|.
 
     before, after: [..., samples, units] of the same units on the same samples (arXiv 2605.15435, survivor stability).
+    Means are over all units at once, so that one that was silent before doesn't count infinitely.
     """
-    size = before.abs().mean(-2).clamp_min(torch.finfo(before.dtype).tiny)
-    return (after - before).abs().mean(-2) / size
+    tiny = torch.finfo(before.dtype).tiny
+    return (after - before).abs().mean((-2, -1)) / before.abs().mean((-2, -1)).clamp_min(tiny)
 
 
 def sample_plasticity(before: Tensor, after: Tensor) -> Tensor:

@@ -84,13 +84,26 @@ class Edit:
 
 def find_insertion(edit: Edit) -> Insertion:
     """The edit's insertion rule."""
-    return look_up(INSERTIONS, edit.insertion, "insertion rule") if isinstance(edit.insertion, str) else edit.insertion
+    rule = edit.insertion
+    if isinstance(rule, str):
+        return look_up(INSERTIONS, rule, "insertion rule")
+    if isinstance(rule, type) or not hasattr(rule, "settle"):
+        raise InvalidEdit(
+            f"insertion is {rule!r}; give a rule, such as Net2Wider(), or one of {', '.join(INSERTIONS)}."
+        )
+    return rule
 
 
 def find_trainability(edit: Edit) -> Trainability | None:
     """The edit's trainability rule."""
     rule = edit.trainability
-    return look_up(TRAINABILITY, rule, "trainability rule") if isinstance(rule, str) else rule
+    if isinstance(rule, str):
+        return look_up(TRAINABILITY, rule, "trainability rule")
+    if isinstance(rule, type) or not hasattr(rule, "newborns"):
+        raise InvalidEdit(
+            f"trainability is {rule!r}; give a rule, such as TwoSpeed(), or one of {', '.join(TRAINABILITY)}."
+        )
+    return rule
 
 
 def requests(edits: Mapping[int, Edit], state: State) -> dict[str, np.ndarray]:
@@ -105,6 +118,8 @@ def requests(edits: Mapping[int, Edit], state: State) -> dict[str, np.ndarray]:
 
 def check_edit(edit: Edit, state: State, member: int, activation: Activation) -> None:
     """Raise `InvalidEdit` or `UnknownName` if `edit` can't be done on a learner as it is."""
+    if not isinstance(edit, Edit):
+        raise InvalidEdit(f"The edit is {edit!r}; give plastic_env.Edit(...).")
     live, capacity = state.live(member), state.capacity
     _check_names(edit)
     for kind in KINDS:
@@ -126,6 +141,8 @@ def check_edit(edit: Edit, state: State, member: int, activation: Activation) ->
                 f"grow asks for {grow[layer]} units in editable layer {layer}, which has {slots - left} dormant slots "
                 f"({left} of {slots} live): grow at most {slots - left}, or build the learner with more slots."
             )
+    if any(not isinstance(ids, (tuple, list, np.ndarray)) for ids in edit.donors):
+        raise InvalidEdit(f"donors is {edit.donors!r}; give a tuple of ids for each editable layer, or () for none.")
     if len(edit.donors) not in (0, len(capacity)):
         raise InvalidEdit(f"donors names units for {len(edit.donors)} layers; give {len(capacity)}, or () for none.")
     _check_sense(edit, state, member, activation)
@@ -133,8 +150,8 @@ def check_edit(edit: Edit, state: State, member: int, activation: Activation) ->
 
 def clip_edit(edit: Edit, state: State, member: int, activation: Activation) -> Edit:
     """The nearest edit that can be done: counts cut to what the layers allow, in the order prune, recycle, grow;
-    no rewinding where there is nothing to return to; dormant newborns where the insertion rule makes no sense, and
-    fresh optimizer state where the rule for that doesn't."""
+    no rewinding where there is nothing to return to; no bias transfer into weights that are thrown away; dormant
+    newborns where the insertion rule makes no sense, and fresh optimizer state where the rule for that doesn't."""
     live, capacity = state.live(member), state.capacity
     grow, prune, recycle = (edit.counts(kind, len(capacity)) for kind in KINDS)
     prune = tuple(min(asked, units - 1) for asked, units in zip(prune, live, strict=True))
@@ -145,6 +162,8 @@ def clip_edit(edit: Edit, state: State, member: int, activation: Activation) -> 
     edit = replace(edit, grow=grow, prune=prune, recycle=recycle)
     if edit.reset or not _can_rewind(edit, state, member):
         edit = replace(edit, rewind="none")
+    if edit.restarts:
+        edit = replace(edit, transfer_bias=False)
     dormant = replace(edit, insertion="dormant")
     for nearest in (edit, dormant, replace(edit, optimizer_state="fresh")):
         if _makes_sense(nearest, state, member, activation):
@@ -187,6 +206,8 @@ def _check_sense(edit: Edit, state: State, member: int, activation: Activation) 
             f"insertion {edit.insertion!r} with optimizer state {edit.optimizer_state!r} builds on trained weights, "
             "which rewinding or resetting throws away; do one or the other."
         )
+    if edit.transfer_bias and edit.restarts:
+        raise InvalidEdit("transfer_bias changes weights that rewinding or resetting throws away; do one or the other.")
     if not _can_rewind(edit, state, member):
         raise InvalidEdit("No checkpoint has been stored to rewind to; ask for store=True in an earlier edit.")
     if edit.rewind != "none" and edit.reset:

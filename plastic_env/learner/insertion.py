@@ -2,7 +2,8 @@
 
 `prepare` sets the initial weights of the slots before birth: these are what newborns enter with, and
 what rewinding returns them to. `settle` then changes the live weights after birth, layer by layer
-from the inputs up.
+from the inputs up. With layer normalisation no rule preserves the function: newborns move the mean and the
+variance that all units are normalised by.
 
 | rule | incoming, bias | outgoing | preserves |
 | --- | --- | --- | --- |
@@ -126,10 +127,10 @@ class Fresh(_Insertion):
     def prepare(self, birth: Birth) -> None:
         """Draw both."""
         _draw_incoming(birth)
-        units, slots, block = birth.above.shape
+        _, slots, block = birth.above.shape
         half_width = INITS[birth.init].weight(slots * block)
-        values = draw(birth.rng, half_width, (units, len(birth.slots), block))
-        birth.above[np.ix_(birth.live_above, birth.slots)] = values[birth.live_above].to(birth.above)
+        values = draw(birth.rng, half_width, (len(birth.live_above), len(birth.slots), block))
+        birth.above[np.ix_(birth.live_above, birth.slots)] = values.to(birth.above)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ activation maps 0 to 0: dense layers without normalisation need no masks where t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -43,7 +44,7 @@ class Network:
             InvalidSetting: the layers don't fit the inputs or each other.
         """
         function, norm = ACTIVATIONS[settings.activation], NORMS[settings.norm]
-        features = inputs if isinstance(inputs, int) else inputs[0] * inputs[1] * inputs[2]
+        features = math.prod(inputs) if isinstance(inputs, (tuple, list)) else int(inputs)
         stages: list[Stage] = []
         image, outputs = None, 1  # what the layer below gives per unit
         for spec in settings.layers:
@@ -162,12 +163,12 @@ def cross_entropy_delta(log_probabilities: Tensor, targets: Tensor) -> Tensor:
 
 
 def _image(spec: Conv, inputs: Shape) -> tuple[int, int, int]:
-    if isinstance(inputs, int):
+    if not isinstance(inputs, (tuple, list)):
         raise InvalidSetting(
             f"{spec} needs images, and the samples are {inputs} plain features; give inputs=(channels, height, width), "
             "or a data set with a shape."
         )
-    return inputs
+    return (int(inputs[0]), int(inputs[1]), int(inputs[2]))
 
 
 def _image_of(below: Stage) -> tuple[int, int, int]:

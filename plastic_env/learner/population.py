@@ -6,7 +6,7 @@ operation mixes rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -64,14 +64,14 @@ class Population:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        sizes = (inputs,) if isinstance(inputs, int) else tuple(inputs)
-        if not (
-            is_whole(n, 1) and is_whole(classes, 2) and len(sizes) in (1, 3) and all(is_whole(s, 1) for s in sizes)
-        ):
+        image = isinstance(inputs, (tuple, list)) and len(inputs) == 3 and all(is_whole(size, 1) for size in inputs)
+        if not (is_whole(n, 1) and is_whole(classes, 2) and (image or is_whole(inputs, 1))):
             raise InvalidSetting(
                 f"n={n!r}, inputs={inputs!r}, classes={classes!r}; give n of at least 1, a positive number of inputs "
                 "or (channels, height, width), and at least 2 classes."
             )
+        if not isinstance(settings, LearnerSettings):
+            raise InvalidSetting(f"settings is {settings!r}; give plastic_env.LearnerSettings(...).")
         self.settings = settings
         self.activation = ACTIVATIONS[settings.activation]
         self.network = Network.of(settings, inputs, classes)
@@ -130,7 +130,15 @@ class Population:
         return self.state.layout.views(self.state.weights)
 
     def begin(self, rngs: Mapping[int, np.random.Generator]) -> None:
-        """Replace members by new learners, drawn from the given generators."""
+        """Replace members by new learners, drawn from the given generators.
+
+        Raises:
+            InvalidSetting, InvalidEdit: something else than `numpy.random.default_rng(seed)`, or no such learner.
+        """
+        self._check_members(rngs)
+        for member, rng in rngs.items():
+            if not isinstance(rng, np.random.Generator) or not isinstance(rng.bit_generator, np.random.PCG64):
+                raise InvalidSetting(f"Learner {member} is given {rng!r}; give numpy.random.default_rng(seed).")
         state, founders = self.state, _founders(self.network, self.settings)
         initial = [layer.clone() for layer in state.initial]
         counters = {name: getattr(state, name).copy() for name in COUNTERS}
@@ -156,7 +164,7 @@ class Population:
         if not classes:
             return
         state = self.state
-        for member, wanted in classes.items():
+        for member, wanted in zip(self._named(list(classes)), classes.values(), strict=True):
             have = state.classes(member)
             if not is_whole(wanted, have):
                 raise InvalidEdit(
@@ -211,12 +219,12 @@ class Population:
             InvalidData: a batch that is empty, too small for batch normalisation, not finite or wrongly labelled;
                 nothing has been trained then.
         """
-        members = list(range(len(self))) if members is None else list(members)
-        self._check_data(x, y, members, "batch {0} of learner {1}")
+        members = self._named(members)
+        x, y = self._check_data(x, y, members, "batch {0} of learner {1}")
         k, m, batch = y.shape
         state, network = self.state, self.network
         weights, moments, store = self._rows(members)
-        x, y = network.accept(x.to(weights)), y.to(weights.device, torch.int64)
+        x = network.accept(x)
         layers, scratch = state.layout.views(weights), torch.empty_like(weights)
         gradients = state.layout.views(scratch)
         schedule = self.settings.optimizer.schedule(state.layout, timing(state, members, k), k, weights)
@@ -254,16 +262,15 @@ class Population:
         Raises:
             InvalidData: as in `train`.
         """
-        members = list(range(len(self))) if members is None else list(members)
-        self._check_data(x[None], y[None], members, "the probe batch of learner {1}")
+        members = self._named(members)
+        (x,), (y,) = self._check_data(x[None], y[None], members, "the probe batch of learner {1}")
         state, network = self.state, self.network
         weights = state.weights if self._is_everybody(members) else state.weights[members]
         layers, scratch = state.layout.views(weights), torch.empty_like(weights)
         gradients = state.layout.views(scratch)
         modes, ban = self._modes(members), unknown_classes(self.state, members)
-        trace = forward(network, layers, network.accept(x.to(weights)), modes)
+        trace = forward(network, layers, network.accept(x), modes)
         log_p = F.log_softmax(trace.logits if ban is None else trace.logits + ban, -1)
-        y = y.to(weights.device, torch.int64)
         losses = -log_p.gather(-1, y[..., None])[..., 0]  # [m, samples]
         head = cross_entropy_delta(log_p, y)
         errors: dict[int, Tensor] = {}
@@ -282,15 +289,15 @@ class Population:
             trace.inputs,
             trace.saved,
             [*(errors[layer] for layer in range(len(network.hidden))), head],
-            weights,
+            [mean_size(state, layers, members, layer) for layer in range(len(layers))],
             scratch,
+            y,
         )
 
-    def sample_plasticity(self, probe: Probe, y: Tensor) -> np.ndarray:
+    def sample_plasticity(self, probe: Probe) -> np.ndarray:
         """How much of each sample's loss one update on the probe batch would take away, changing nothing.
 
-        Args:
-            probe: of learners as they are now. y: [m, samples] its labels.
+        probe: of learners as they are now.
 
         Returns:
             [m] means over the batch of clip(1 - loss after / loss before, 0, 1) (Elsayed & Mahmood 2024).
@@ -299,18 +306,27 @@ class Population:
         state, members = self.state, probe.members
         flats = [flat[members] for flat in (state.weights, *state.moments)]
         schedule = self.settings.optimizer.schedule(state.layout, timing(state, members, 1), 1, flats[0])
-        schedule.update(0, flats[0], probe.weight_gradients.clone(), flats[1:])
+        schedule.update(0, flats[0], probe.parameter_gradients.clone(), flats[1:])
         trace = forward(self.network, state.layout.views(flats[0]), probe.inputs[0], probe.modes)
         ban = unknown_classes(self.state, members)
         log_p = F.log_softmax(trace.logits if ban is None else trace.logits + ban, -1)
-        after = -log_p.gather(-1, y.to(log_p.device, torch.int64)[..., None])[..., 0]
+        after = -log_p.gather(-1, probe.labels[..., None])[..., 0]
         found = sample_plasticity(probe.losses, after).mean(-1)
         return torch.nan_to_num(found).double().cpu().numpy()
 
     def predict(self, x: Tensor, members: Sequence[int] | None = None) -> Tensor:
         """Logits [m, samples, classes] of `x` [m, samples, inputs] by the learners as they are to be used: with
-        running statistics, nothing random. Classes that a learner doesn't have get -inf."""
-        members = list(range(len(self))) if members is None else list(members)
+        running statistics, nothing random. Classes that a learner doesn't have get -inf.
+
+        Raises:
+            InvalidData: inputs of another shape.
+        """
+        members = self._named(members)
+        if not isinstance(x, Tensor) or x.ndim != 3 or x.shape[::2] != (len(members), self.network.inputs):
+            given = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+            raise InvalidData(
+                f"The inputs are {given}; give a tensor ({len(members)}, samples, {self.network.inputs})."
+            )
         state, ban = self.state, unknown_classes(self.state, members)
         weights = state.weights if self._is_everybody(members) else state.weights[members]
         modes = [mode._replace(statistics="running") for mode in self._modes(members)]
@@ -329,7 +345,7 @@ class Population:
         Raises:
             InvalidEdit, UnknownName: and the population is as before, generators included.
         """
-        for member, edit in edits.items():
+        for member, edit in zip(self._named(list(edits)), edits.values(), strict=True):
             self._refuse_frozen(member)
             check_edit(edit, self.state, member, self.activation)
         if probe is not None:
@@ -363,14 +379,34 @@ class Population:
         if self.state.frozen[member]:
             raise InvalidEdit(f"Learner {member} has diverged and is frozen; begin it again before editing it.")
 
-    def _check_data(self, x: Tensor, y: Tensor, members: list[int], name: str) -> None:
-        classes = self.state.units[-1].live[members].tolist()
-        check_batches(x, y, members, self.network.inputs, classes, name)
+    def _named(self, members: Sequence[int] | None) -> list[int]:
+        """The members meant, all of them by default; each must live."""
+        members = list(range(len(self))) if members is None else list(members)
+        self._check_members(members)
+        if len(set(members)) < len(members):
+            raise InvalidEdit(f"The learners {members} are named; name each once.")
+        for member in members:
+            if self.state.cohorts[member] == 0:
+                raise InvalidEdit(f"Learner {member} has never begun; give it life with begin({{{member}: rng}}).")
+        return members
+
+    def _check_members(self, members: Iterable[int]) -> None:
+        for member in members:
+            if not is_whole(member) or member >= len(self):
+                raise InvalidEdit(f"There is no learner {member!r}; they are numbered from 0 to {len(self) - 1}.")
+
+    def _check_data(self, x: Tensor, y: Tensor, members: list[int], name: str) -> tuple[Tensor, Tensor]:
+        """The data in the learners' place and type, checked."""
+        weights = self.state.weights
+        if isinstance(x, Tensor):
+            x = x.to(weights)
+        check_batches(x, y, members, self.network.inputs, self.state.units[-1].live[members].tolist(), name)
         if self.network.undefined(y.shape[2]):
             raise InvalidData(
                 f"Batches hold {y.shape[2]} sample(s), of which batch normalisation can't take a variance; "
                 "give larger batches, or choose norm='layer'."
             )
+        return x, y.to(weights.device, torch.int64)
 
     def _modes(self, members: list[int], training: bool = False) -> list[Mode]:
         noise = [self.noise[member] for member in members] if training else None

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from plastic_env.errors import InvalidEdit
 from plastic_env.learner import diagnostics
 from plastic_env.learner.cohorts import CohortPoint, cohort_points
 from plastic_env.learner.normalisation import Crowd
@@ -32,18 +33,14 @@ class Probe:
     inputs: list[Tensor]  # what fed each layer: dense [m, batch, columns], conv [m, batch, height, width, channels]
     saved: list[Sequence[Saved]]  # by the hidden layers
     errors: list[Tensor]  # dL/dz of each layer: dense [m, batch, units], conv [m, batch, height, width, units]
-    weights: Tensor  # flat [m, size], in the state's layout
-    weight_gradients: Tensor  # likewise
-
-    @property
-    def layers(self) -> list[Layer]:
-        """The weights, layer by layer."""
-        return self.state.layout.views(self.weights)
+    weight_norms: list[Tensor]  # [m] mean |weight| of each layer
+    parameter_gradients: Tensor  # flat [m, size], in the state's layout
+    labels: Tensor  # [m, batch]
 
     @property
     def gradients(self) -> list[Layer]:
-        """Their gradients, layer by layer."""
-        return self.state.layout.views(self.weight_gradients)
+        """Gradients of the parameters, layer by layer."""
+        return self.state.layout.views(self.parameter_gradients)
 
     @property
     def loss(self) -> Tensor:
@@ -65,12 +62,19 @@ class Probe:
         return by_unit(self._stack([saved.features for saved in self.saved[layer]]), self.modes[layer].function.outputs)
 
     def rows(self, members: Sequence[int]) -> list[int]:
-        """Where these members are in the probe."""
+        """Where these members are in the probe.
+
+        Raises:
+            InvalidEdit: one of them has not been probed.
+        """
+        for member in members:
+            if member not in self.members:
+                raise InvalidEdit(f"The probe is of the learners {self.members}, not of {member}; probe it, too.")
         return [self.members.index(member) for member in members]
 
     def of(self, member: int) -> Sight:
         """What was seen of one learner."""
-        return Sight(self, self.members.index(member))
+        return Sight(self, self.rows([member])[0])
 
     def candidate_mode(self, layer: int, rows: list[int]) -> Mode:
         """How to run units of a layer that are not live yet beside the live ones."""
@@ -174,7 +178,7 @@ def measure_removal(before: Probe, after: Probe, member: int) -> Removal:
         rows[at] = [
             diagnostics.log_parity(diagnostics.active_fraction(live), *masks),
             diagnostics.log_parity(errors.abs().mean(0), *masks),
-            diagnostics.survivor_stability(live[:, masks[1]], later[:, survivors.to(later.device)]).mean(),
+            diagnostics.survivor_stability(live[:, masks[1]], later[:, survivors.to(later.device)]),
         ]
     table = np.full((3, len(before.state.network.editable)), np.nan)
     for at, values in rows.items():
@@ -219,7 +223,7 @@ def _diagnose_layer(probe: Probe, layer: int) -> dict[str, np.ndarray]:
         "effective_rank": diagnostics.effective_rank(singular),
         "stable_rank": diagnostics.stable_rank(singular),
         "srank": diagnostics.srank(singular),
-        "weight_norm": mean_size(state, probe.layers, members, layer),
+        "weight_norm": probe.weight_norms[layer],
         "gradient_norm": mean_size(state, probe.gradients, members, layer),
         "update_norm": torch.from_numpy(state.update_norms[members, layer]),
     }

@@ -30,28 +30,29 @@ def score_units(
         InvalidEdit: there is no probe, or a rule returned something that can't be compared.
     """
     # kind by kind and layer by layer: the order of a learner's random draws must not depend on its neighbours
-    asked: dict[tuple[str, int, str | Rule], list[int]] = {}
-    for kind, wanted in requests(edits, state).items():
+    asked: dict[tuple[str, int, Rule], list[int]] = {}
+    wanted = requests(edits, state)
+    for kind, table in wanted.items():
         for layer in state.network.editable:
-            for member in np.flatnonzero(wanted[:, layer]).tolist():
-                asked.setdefault((kind, layer, getattr(edits[member], f"{kind}_rule")), []).append(member)
+            for member in np.flatnonzero(table[:, layer]).tolist():
+                rule = find_rule(kind, getattr(edits[member], f"{kind}_rule"))
+                asked.setdefault((kind, layer, rule), []).append(member)
     worths: dict[tuple[int, str], np.ndarray] = {}
     macs = dict.fromkeys(edits, 0)
-    for (kind, layer, name), members in asked.items():
+    for (kind, layer, rule), members in asked.items():
         if probe is None:
             raise InvalidEdit("This edit selects units; give a probe of the learners as they are now.")
-        rule, generators = find_rule(kind, name), [rngs[member] for member in members]
+        generators = [rngs[member] for member in members]
         if kind == "grow":
             slots = slots_view(probe, layer, members, generators)
             found = score(rule, slots)
             for member in members:
                 widths, samples = state.widths(member), probe.samples
-                dormant = slots.capacity - widths[layer + 1]
-                macs[member] += samples * dormant * slots.macs(widths[layer], widths[layer + 2])
+                candidates = slots.capacity - widths[layer + 1] + int(wanted["prune"][member, layer])
+                macs[member] += samples * candidates * slots.macs(widths[layer], widths[layer + 2])
         else:
             found = score(rule, live_view(probe, layer, members, generators))
-        table = worths.setdefault((layer, kind), np.zeros((len(state.updates), found.shape[1])))
-        table[members] = found
+        worths.setdefault((layer, kind), np.zeros((len(state.updates), found.shape[1])))[members] = found
     return worths, macs
 
 

@@ -23,6 +23,7 @@ class Dense:
 
     def __post_init__(self) -> None:
         _check_whole(self, "units")
+        _check_editable(self)
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Conv:
         _check_whole(self, "channels", "kernel", "pool")
         if self.kernel % 2 == 0:
             raise InvalidSetting(f"{self} has an even kernel; give an odd one, which keeps the size of the image.")
+        _check_editable(self)
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,12 @@ class LearnerSettings:
             isinstance(spec, (Dense, Conv)) or is_whole(spec, 1) for spec in self.hidden
         ):
             raise InvalidSetting(f"hidden is {self.hidden!r}; give a tuple of positive whole numbers, Dense and Conv.")
-        layers = (spec if isinstance(spec, (Dense, Conv)) else int(spec) for spec in self.hidden)
-        object.__setattr__(self, "hidden", tuple(layers))
+        object.__setattr__(self, "hidden", tuple(_shortest(spec) for spec in self.hidden))
         if not self.slots:
             raise InvalidSetting(f"hidden is {self.hidden!r}; at least one layer must be editable.")
         if isinstance(self.live, bool) or not isinstance(self.live, (int, float)) or not 0 < self.live <= 1:
             raise InvalidSetting(f"live is {self.live!r}; give a fraction in (0, 1].")
-        if not hasattr(self.optimizer, "schedule"):
+        if isinstance(self.optimizer, type) or not hasattr(self.optimizer, "schedule"):
             raise InvalidSetting(
                 f"optimizer is {self.optimizer!r}; give plastic_env.Adam(...) or plastic_env.SGD(...)."
             )
@@ -105,8 +106,20 @@ class LearnerSettings:
         return max(1, round(self.live * _slots(spec))) if spec.editable else _slots(spec)
 
 
+def _shortest(spec: int | Dense | Conv) -> int | Dense | Conv:
+    """One way to write one layer: equal settings have equal networks."""
+    if isinstance(spec, Dense) and spec.editable:
+        return int(spec.units)
+    return spec if isinstance(spec, (Dense, Conv)) else int(spec)
+
+
 def _slots(spec: Dense | Conv) -> int:
     return spec.units if isinstance(spec, Dense) else spec.channels
+
+
+def _check_editable(spec: Dense | Conv) -> None:
+    if not isinstance(spec.editable, bool):
+        raise InvalidSetting(f"{spec} has editable={spec.editable!r}; give True or False.")
 
 
 def _check_whole(spec: Dense | Conv, *names: str) -> None:

@@ -92,9 +92,11 @@ def restore(population: Population, captured: Captured) -> None:
             f"The snapshot holds {len(captured['noise'])} learner(s) with {captured['settings']}; "
             f"this population has {len(population)} with {population.settings!r}."
         )
+    like = population.state.weights
+    if captured["weights"].dtype != like.dtype:
+        raise InvalidSnapshot(f"The snapshot's weights are {captured['weights'].dtype}; here they are {like.dtype}.")
     if captured["network"] != repr(population.network):
         raise InvalidSnapshot(f"The snapshot's network is {captured['network']}; here it is {population.network!r}.")
-    like = population.state.weights
     population.state = State(
         network=population.network,
         units=tuple(Units(*(field.copy() for field in layer.numpy())) for layer in captured["units"]),

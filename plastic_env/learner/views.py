@@ -168,7 +168,7 @@ class SlotsView:
     def activation(self) -> Tensor:
         """[m, samples, u]."""
         features = [trace.features for trace in self._forward[1]]
-        stacked = features[0] if self.stage.positions == 1 and len(features) == 1 else torch.stack(features)
+        stacked = features[0] if features[0].ndim == 3 else torch.stack(features)  # dense stages stack them
         return by_unit(stacked, self.mode.function.outputs)
 
     @cached_property
