@@ -15,11 +15,8 @@ SHAPES = [(3, 32, 32), (32, 64, 16)]  # channels in and out, height and width: t
 
 def schemes(n: int, batch: int, below: int, above: int, size: int) -> dict:
     """Functions that do the same, by name."""
-    x, weight, bias = (
-        torch.randn(n, batch, below, size, size),
-        torch.randn(n, above, below, 3, 3),
-        torch.randn(n, above),
-    )
+    x, weight = torch.randn(n, batch, below, size, size), torch.randn(n, above, below, 3, 3)
+    bias = torch.randn(n, above)
     last = [images.contiguous(memory_format=torch.channels_last) for images in x]
     grouped, kernels = x.transpose(0, 1).flatten(1, 2).contiguous(), weight.flatten(0, 1)
     grouped_last = grouped.contiguous(memory_format=torch.channels_last)

@@ -80,7 +80,7 @@ def test_learners_that_do_not_exist_or_twice_the_same_are_refused(members):
     population, (x, y) = helpers.population(2), helpers.batches(1, len(members))
     before = helpers.fingerprint(population)
     for use in (lambda: population.train(x, y, members), lambda: population.probe(x[0], y[0], members)):
-        with pytest.raises(InvalidEdit, match="There is no learner|name each once"):
+        with pytest.raises(InvalidEdit, match=r"There is no learner|name each once"):
             use()
     if len(members) == 1:
         for use in (

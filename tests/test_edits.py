@@ -258,7 +258,7 @@ def test_reset_draws_everything_anew_and_keeps_the_width():
     assert all((units.born == population.state.updates[0]).all() for units in population.state.learner(0)[:-1])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_random_legal_edits_keep_everything_consistent(data):
     optimizer = data.draw(st.sampled_from([SGD(0.05), SGD(0.05, momentum=0.9), Adam(0.01)]))
@@ -275,7 +275,7 @@ def test_random_legal_edits_keep_everything_consistent(data):
             check_consistent(population, history)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     grow=st.tuples(st.integers(0, 6), st.integers(0, 5)),
     rule=st.sampled_from(sorted(GROW_RULES)),
