@@ -66,6 +66,22 @@ def test_first_probe_holds_no_sample_of_a_later_task():
     assert {tuple(row) for row in life._probe_x[0].tolist()} == first
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("hidden", [(16, 12), (Conv(4), 12)])
+def test_results_do_not_depend_on_how_many_threads_share_the_learners(dtype, hidden):
+    learner = LearnerSettings(hidden=hidden, live=0.5, activation="random_smooth_leaky")
+    found = []
+    for threads in (1, 2, 3, 9):
+        life = Lifetime(SCENARIO, EpisodeSettings(learner), 5, dtype=dtype, threads=threads)
+        life.begin({member: np.random.default_rng(member) for member in range(5)})
+        life.population.state.weights[2] *= 1e30  # one diverges
+        plans = {member: Plan(Edit(grow=(member % 3, 1)), budget=10 + member) for member in range(5)}
+        outcomes = life.step(plans)
+        found.append((life.population.state.weights.numpy().tobytes(), repr(outcomes), repr(life.diagnosis)))
+    assert found[0] == found[1] == found[2] == found[3]
+    assert life.population.state.frozen[2]
+
+
 def test_results_do_not_depend_on_torchs_threads():
     before, lives = torch.get_num_threads(), []
     for threads in (1, 2):

@@ -37,7 +37,8 @@ class Lifetime:
         settings: how learners live.
         n: number of learners.
         device, dtype: where and in which precision learners are computed.
-        threads: CPU threads of torch to compute with. Results are the same bit for bit only under an equal number.
+        threads: CPU threads to compute with: they share the learners, and results are the same bit for bit whatever
+            their number. A single learner is computed by one.
     """
 
     def __init__(
@@ -54,9 +55,7 @@ class Lifetime:
             raise InvalidSetting(
                 f"scenario is {scenario!r}; give one with a method stream(seed): scenarios.find(name)."
             )
-        if not is_whole(threads, 1):
-            raise InvalidSetting(f"threads is {threads!r}; give a whole number of at least 1.")
-        self.scenario, self.settings, self.threads = scenario, settings, threads
+        self.scenario, self.settings = scenario, settings
         example = scenario.stream(0)
         self.updates, self.batch_size = example.updates, example.batch_size
         self.population = Population(
@@ -92,7 +91,7 @@ class Lifetime:
 
     def begin(self, rngs: Mapping[int, np.random.Generator]) -> None:
         """Start new episodes for the given members; each generator decides its learner and its stream."""
-        with _torch_threads(self.threads):
+        with _one_torch_thread():
             self._begin(rngs)
 
     def _begin(self, rngs: Mapping[int, np.random.Generator]) -> None:
@@ -130,7 +129,7 @@ class Lifetime:
             self.check(member, plan)
         if not plans:
             return {}
-        with _torch_threads(self.threads):
+        with _one_torch_thread():
             return self._step(plans)
 
     def _step(self, plans: Mapping[int, Plan]) -> dict[int, Outcome]:
@@ -322,13 +321,13 @@ class Lifetime:
 
 
 @contextmanager
-def _torch_threads(threads: int) -> Iterator[None]:
-    """Compute with that many threads: how sums are split up decides how they are rounded."""
+def _one_torch_thread() -> Iterator[None]:
+    """Let torch compute each operation with one thread: how sums are split up decides how they are rounded."""
     before = torch.get_num_threads()
-    if before == threads:
+    if before == 1:
         yield
         return
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     try:
         yield
     finally:

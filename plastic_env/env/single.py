@@ -39,7 +39,7 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
         reward: a name in `REWARDS`, or a function of an `Outcome`.
         illegal: "clip" cuts counts to what is possible now and reports it in info, "raise" refuses them.
         render_mode: None, "ansi" or "rgb_array".
-        device, dtype, threads: where, in which precision and with how many CPU threads the learner is computed.
+        device, dtype: where and in which precision the learner is computed. threads: CPU threads for `fork`.
 
     >>> env = gymnasium.make("plastic_env/PermutedDigits-v0")                    # doctest: +SKIP
     >>> observation, info = env.reset(seed=0)                                    # doctest: +SKIP
@@ -125,9 +125,8 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
         """
         life = self.lifetime
         weights = life.population.state.weights
-        copies = Lifetime(
-            life.scenario, life.settings, len(plans), device=weights.device, dtype=weights.dtype, threads=life.threads
-        )
+        device, dtype, threads = weights.device, weights.dtype, life.population.threads
+        copies = Lifetime(life.scenario, life.settings, len(plans), device=device, dtype=dtype, threads=threads)
         copies.restore(life.capture([0] * len(plans)))
         outcomes = copies.step(dict(enumerate(plans)))
         return [outcomes[at] for at in range(len(plans))]

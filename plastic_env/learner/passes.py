@@ -18,7 +18,7 @@ from plastic_env.learner.trainability import unit_factors
 
 
 def stage_modes(
-    state: State, members: Sequence[int], function: Activation, noise: Sequence[torch.Generator] | None
+    state: State, members: Sequence[int], function: Activation, noise: Sequence[torch.Generator] | None = None
 ) -> list[Mode]:
     """How the hidden stages are to be run.
 

@@ -31,6 +31,7 @@ from plastic_env.learner.scoring import score_units
 from plastic_env.learner.settings import LearnerSettings
 from plastic_env.learner.stages import Mode, Rows
 from plastic_env.learner.state import COUNTERS, State, Units, stored_width
+from plastic_env.learner.training import TrainingRows, train_rows
 from plastic_env.learner.transaction import apply_edits
 
 
@@ -50,6 +51,8 @@ class Population:
             sees them; samples are given flat either way. classes: of the task.
         settings: the learners' settings.
         device, dtype: where and in which precision weights live; data are moved and cast to them.
+        threads: on the CPU, how many learners are trained at the same time. Results are the same bit for bit whatever
+            it is; for that, torch must be left at one thread of its own.
 
     Every member must be given life with `begin` before it is used.
     """
@@ -63,6 +66,7 @@ class Population:
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        threads: int = 1,
     ) -> None:
         image = isinstance(inputs, (tuple, list)) and len(inputs) == 3 and all(is_whole(size, 1) for size in inputs)
         if not (is_whole(n, 1) and is_whole(classes, 2) and (image or is_whole(inputs, 1))):
@@ -72,7 +76,9 @@ class Population:
             )
         if not isinstance(settings, LearnerSettings):
             raise InvalidSetting(f"settings is {settings!r}; give plastic_env.LearnerSettings(...).")
-        self.settings = settings
+        if not is_whole(threads, 1):
+            raise InvalidSetting(f"threads is {threads!r}; give a whole number of at least 1.")
+        self.settings, self.threads = settings, threads
         self.activation = ACTIVATIONS[settings.activation]
         self.network = Network.of(settings, inputs, classes)
         self.rngs = [np.random.default_rng(0) for _ in range(n)]  # for initial weights and edits
@@ -221,35 +227,24 @@ class Population:
         """
         members = self._named(members)
         x, y = self._check_data(x, y, members, "batch {0} of learner {1}")
-        k, m, batch = y.shape
-        state, network = self.state, self.network
+        state = self.state
         weights, moments, store = self._rows(members)
-        x = network.accept(x)
-        layers, scratch = state.layout.views(weights), torch.empty_like(weights)
-        gradients = state.layout.views(scratch)
-        schedule = self.settings.optimizer.schedule(state.layout, timing(state, members, k), k, weights)
-        modes, ban = self._modes(members, training=True), unknown_classes(self.state, members)
-        picked = weights.new_empty(k, m, batch, 1)
-        hits = torch.empty(k, m, batch, dtype=torch.bool, device=weights.device)
-        change, factor = scratch, 0.0
-        for step in range(k):
-            trace = forward(network, layers, x[step], modes)
-            logits = trace.logits if ban is None else trace.logits + ban
-            log_p = F.log_softmax(logits, -1)  # [m, batch, classes]
-            torch.gather(log_p, -1, y[step, ..., None], out=picked[step])
-            torch.eq(logits.argmax(-1), y[step], out=hits[step])
-            backward(network, layers, gradients, trace, cross_entropy_delta(log_p, y[step]), modes)
-            change, factor = schedule.update(step, weights, scratch, moments)
+        found = train_rows(
+            TrainingRows(members, weights, moments, [self.noise[member] for member in members]),
+            self.network.accept(x),
+            y,
+            state=state,
+            optimizer=self.settings.optimizer,
+            function=self.activation,
+            threads=self.threads if weights.device.type == "cpu" else 1,
+        )
         store()
-        changes = state.layout.views(change)
-        norms = factor * torch.stack([mean_size(state, changes, members, layer) for layer in range(len(layers))], 1)
-        loss = -picked[..., 0].double().mean(-1).cpu().numpy()
-        accuracy = hits.double().mean(-1).cpu().numpy()
+        loss, accuracy = (part.double().mean(-1).cpu().numpy() for part in (found.losses, found.hits))
         accuracy[~np.logical_and.accumulate(np.isfinite(loss), 0)] = 0
         accuracy[:, state.frozen[members]] = 0
         trained = ~state.frozen[members]
-        state.updates[np.array(members)[trained]] += k
-        state.update_norms[np.array(members)[trained]] = norms.double().cpu().numpy()[trained]
+        state.updates[np.array(members)[trained]] += len(y)
+        state.update_norms[np.array(members)[trained]] = found.update_norms.double().cpu().numpy()[trained]
         sound = np.isfinite(loss).all(0) & torch.isfinite(weights.sum(-1)).cpu().numpy()
         state.frozen[np.array(members)[~sound]] = True
         return Scores(accuracy, loss)
@@ -408,9 +403,8 @@ class Population:
             )
         return x, y.to(weights.device, torch.int64)
 
-    def _modes(self, members: list[int], training: bool = False) -> list[Mode]:
-        noise = [self.noise[member] for member in members] if training else None
-        return stage_modes(self.state, members, self.activation, noise)
+    def _modes(self, members: list[int]) -> list[Mode]:
+        return stage_modes(self.state, members, self.activation)
 
     def _rows(self, members: list[int]) -> tuple[Tensor, list[Tensor], Callable[[], None]]:
         """Weights and moments of `members`, and a function that stores what became of them.
