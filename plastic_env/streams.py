@@ -147,11 +147,15 @@ class TaskStream:
             end = self._ends[index]
             task, first = self._task(index), end - self.lengths[index]
             rows = task.order[start - first : min(stop, end) - first]  # [k, batch_size]
-            seen = self.data.inputs[rows]  # [k, batch_size, features]
-            inputs.append(seen if task.columns is None else seen[..., task.columns])
+            # on flat rows, index_select is several times faster than indexing
+            seen = self.data.inputs.index_select(0, rows.flatten())  # [k * batch_size, features]
+            seen = seen if task.columns is None else seen.index_select(1, task.columns)
             labels = self.data.targets if task.targets is None else task.targets
-            targets.append(labels[rows])
+            inputs.append(seen.unflatten(0, rows.shape))
+            targets.append(labels.index_select(0, rows.flatten()).unflatten(0, rows.shape))
             start = min(stop, end)
+        if len(inputs) == 1:
+            return inputs[0], targets[0]
         return torch.cat(inputs), torch.cat(targets)
 
     def _task(self, index: int) -> Task:

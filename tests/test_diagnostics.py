@@ -156,16 +156,17 @@ def test_removal_compares_removed_with_kept_units_and_the_survivors_with_themsel
     before, old = helpers.probe(population), population.state.learner(1)[1]
     edit = Edit(prune=(3, 2), prune_rule="random", recycle=(0, 1), grow=(1, 0), insertion="fresh")
     population.edit({1: edit}, before)
-    after, new = helpers.probe(population, members=[1]), population.state.learner(1)[1]
-    found = measure_removal(before, after, 1)
+    after, new = helpers.probe(population), population.state.learner(1)[1]
+    untouched, found = measure_removal(before, after, [0, 1]).values()
+    assert np.isnan(untouched.stability).all()
+    assert found.stability[0] < 1e-12  # what feeds the first layer's survivors is what it was
     kept = torch.from_numpy(np.isin(old.id, new.id))
     assert kept.sum() == len(old) - 3
     h, gradient = before.inputs[2][1, :, : len(old)], before.deltas[1][1, :, : len(old)].abs().mean(0)
-    later = after.inputs[2][0, :, np.flatnonzero(np.isin(new.id, old.id))]
+    later = after.inputs[2][1, :, np.flatnonzero(np.isin(new.id, old.id))]
     active = (h > 0.05).double().mean(0)
     for name, values in (("activation", active), ("gradient", gradient)):
         expected = torch.log(values[~kept].mean() / values[kept].mean()).item()
         assert getattr(found, f"log_{name}_parity")[1] == pytest.approx(expected)
     change = (later - h[:, kept]).abs().sum() / h[:, kept].abs().sum()
     assert found.stability[1] == pytest.approx(change.item())
-    assert np.isnan(measure_removal(before, helpers.probe(population), 0).stability).all()

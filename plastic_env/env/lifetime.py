@@ -225,7 +225,7 @@ class Lifetime:
         after = self._probe(changed)
         births = {member: _row(self.diagnosis, member) for member in changed if edits[member].births}
         lost = [member for member in changed if any(edits[member].prune) or any(edits[member].recycle)]
-        return births, {member: measure_removal(probe, after, member) for member in lost}
+        return births, measure_removal(probe, after, lost) if lost else {}
 
     def _allowed(self, member: int, budget: int) -> int:
         """Updates until the budget, the stream, the task (if its end is for deciding) or the cap ends."""

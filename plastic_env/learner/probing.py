@@ -162,28 +162,27 @@ class Removal:
     stability: np.ndarray
 
 
-def measure_removal(before: Probe, after: Probe, member: int) -> Removal:
+def measure_removal(before: Probe, after: Probe, members: Sequence[int]) -> dict[int, Removal]:
     """Compare the units that an edit removed with those that it kept, by probes of the same batch around it."""
-    rows = {}
-    for at, layer in enumerate(before.state.network.editable):
-        old, new = (state.units[layer].of(member) for state in (before.state, after.state))
-        kept = torch.from_numpy(np.isin(old.id, new.id))
-        if kept.all() or not kept.any():
+    here, there, editable = before.rows(members), after.rows(members), before.state.network.editable
+    table = np.full((len(members), 3, len(editable)), np.nan)
+    for at, layer in enumerate(editable):
+        old, new = (state.units[layer].id[members] for state in (before.state, after.state))  # [m, width]
+        same = (old[:, :, None] == new[:, None, :]) & (old >= 0)[:, :, None]
+        kept, place = same.any(2), same.argmax(2)
+        told = kept.any(1) & ((old >= 0) & ~kept).any(1)
+        if not told.any():
             continue
-        here, there = before.rows([member])[0], after.rows([member])[0]
-        features, later = before.features(layer)[here], after.features(layer)[there]
-        errors, live = before.deltas[layer][here, :, : len(old)], features[:, : len(old)]
-        survivors = torch.from_numpy(np.flatnonzero(np.isin(new.id, old.id)))  # both in stored order: alike in ids
-        masks = [mask.to(features.device) for mask in (~kept, kept)]
-        rows[at] = [
-            diagnostics.log_parity(diagnostics.active_fraction(live), *masks),
-            diagnostics.log_parity(errors.abs().mean(0), *masks),
-            diagnostics.survivor_stability(live[:, masks[1]], later[:, survivors.to(later.device)]),
+        features, later, errors = before.features(layer)[here], after.features(layer)[there], before.deltas[layer][here]
+        moved = later.gather(2, torch.from_numpy(place).to(later.device)[:, None].expand(-1, features.shape[1], -1))
+        removed, survived = (torch.from_numpy(m).to(features.device) for m in ((old >= 0) & ~kept, kept))
+        found = [
+            diagnostics.log_parity(diagnostics.active_fraction(features), removed, survived),
+            diagnostics.log_parity(errors.abs().mean(1), removed, survived),
+            diagnostics.survivor_stability(features * survived[:, None], moved * survived[:, None]),
         ]
-    table = np.full((3, len(before.state.network.editable)), np.nan)
-    for at, values in rows.items():
-        table[:, at] = [float(value) for value in values]
-    return Removal(*table)
+        table[told, :, at] = torch.stack(found, 1).double().cpu().numpy()[told]
+    return {member: Removal(*values) for member, values in zip(members, table, strict=True)}
 
 
 def measure_cohorts(probe: Probe) -> dict[int, list[CohortPoint]]:
