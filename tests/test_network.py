@@ -50,7 +50,7 @@ def gradients(population, x, y):
     network, modes = population.network, [Mode(population.activation)] * 2
     layers, scratch = population.layers(), torch.empty_like(population.state.weights)
     trace = forward(network, layers, x, modes)
-    delta = cross_entropy_delta(torch.log_softmax(trace.logits, -1), y)
+    delta = cross_entropy_delta(trace.logits, y)
     backward(network, layers, population.state.layout.views(scratch), trace, delta, modes)
     return trace.logits, scratch
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from plastic_env.errors import InvalidSetting
@@ -115,10 +116,12 @@ class Trace(NamedTuple):
     logits: Tensor  # [n, batch, classes]
 
 
-def forward(network: Network, layers: Sequence[Layer], x: Tensor, modes: Sequence[Mode]) -> Trace:
+def forward(
+    network: Network, layers: Sequence[Layer], x: Tensor, modes: Sequence[Mode], out: Tensor | None = None
+) -> Trace:
     """Run `x`, as `Network.accept` gives it, through all stages.
 
-    modes: one per hidden stage.
+    modes: one per hidden stage. out: where to write the logits.
     """
     inputs, saved = [], []
     for stage, layer, mode in zip(network.hidden, layers, modes, strict=False):
@@ -126,8 +129,7 @@ def forward(network: Network, layers: Sequence[Layer], x: Tensor, modes: Sequenc
         x, trace = stage.forward(layer, inputs[-1], mode)
         saved.append(trace)
     inputs.append(network.head.accept(x))
-    logits, _ = network.head.forward(layers[-1], inputs[-1], None)
-    return Trace(inputs, saved, logits)
+    return Trace(inputs, saved, network.head.linear(layers[-1], inputs[-1], out))
 
 
 def backward(
@@ -155,11 +157,16 @@ def backward(
             on_delta(under, error)
 
 
-def cross_entropy_delta(log_probabilities: Tensor, targets: Tensor) -> Tensor:
-    """dL/dlogits of the batch-mean cross-entropy; overwrites `log_probabilities` [n, batch, classes]."""
-    delta = log_probabilities.exp_()
-    delta.scatter_add_(-1, targets[..., None], delta.new_tensor(-1.0).expand(*targets.shape, 1))
+def cross_entropy_delta(logits: Tensor, targets: Tensor) -> Tensor:
+    """dL/dlogits [n, batch, classes] of the batch-mean cross-entropy."""
+    delta = torch.softmax(logits, -1)
+    delta.scatter_add_(-1, targets[..., None], delta.new_full((*targets.shape, 1), -1.0))
     return delta.div_(targets.shape[-1])
+
+
+def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of each sample, [...], for logits [..., classes] and targets [...]."""
+    return torch.log_softmax(logits, -1).gather(-1, targets[..., None])[..., 0].neg_()
 
 
 def _image(spec: Conv, inputs: Shape) -> tuple[int, int, int]:

@@ -22,7 +22,7 @@ from plastic_env.learner.batches import check_batches
 from plastic_env.learner.compute import training_macs
 from plastic_env.learner.diagnostics import sample_plasticity
 from plastic_env.learner.edits import Edit, check_edit
-from plastic_env.learner.network import Network, Shape, backward, cross_entropy_delta, forward
+from plastic_env.learner.network import Network, Shape, backward, cross_entropies, cross_entropy_delta, forward
 from plastic_env.learner.parameters import Layer, draw_all, draw_units
 from plastic_env.learner.passes import stage_modes, timing, unknown_classes
 from plastic_env.learner.probing import Probe, mean_size
@@ -265,9 +265,8 @@ class Population:
         gradients = state.layout.views(scratch)
         modes, ban = self._modes(members), unknown_classes(self.state, members)
         trace = forward(network, layers, network.accept(x), modes)
-        log_p = F.log_softmax(trace.logits if ban is None else trace.logits + ban, -1)
-        losses = -log_p.gather(-1, y[..., None])[..., 0]  # [m, samples]
-        head = cross_entropy_delta(log_p, y)
+        logits = trace.logits if ban is None else trace.logits + ban
+        losses, head = cross_entropies(logits, y), cross_entropy_delta(logits, y)
         errors: dict[int, Tensor] = {}
 
         def keep(layer: int, error: Rows) -> None:
@@ -304,8 +303,7 @@ class Population:
         schedule.update(0, flats[0], probe.parameter_gradients.clone(), flats[1:])
         trace = forward(self.network, state.layout.views(flats[0]), probe.inputs[0], probe.modes)
         ban = unknown_classes(self.state, members)
-        log_p = F.log_softmax(trace.logits if ban is None else trace.logits + ban, -1)
-        after = -log_p.gather(-1, probe.labels[..., None])[..., 0]
+        after = cross_entropies(trace.logits if ban is None else trace.logits + ban, probe.labels)
         found = sample_plasticity(probe.losses, after).mean(-1)
         return torch.nan_to_num(found).double().cpu().numpy()
 

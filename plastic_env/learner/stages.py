@@ -65,12 +65,13 @@ class DenseStage:
         """Flatten channels and positions of a conv stage: [n, batch, channels * height * width], channel by channel."""
         return x if x.ndim == 3 else x.movedim(-1, 2).flatten(2)
 
-    def forward(self, layer: Layer, x: Tensor, mode: Mode | None) -> tuple[Tensor, Sequence[Saved]]:
-        """Outputs [n, batch, units * outputs], and what is left behind. Without a mode, the linear map alone."""
-        z = torch.baddbmm(layer.bias, x, layer.weight.mT)  # [n, batch, units]
-        if mode is None:
-            return z, ()
-        saved = _activate(z, layer.vectors, self.norm, mode, spatial=0)
+    def linear(self, layer: Layer, x: Tensor, out: Tensor | None = None) -> Tensor:
+        """Pre-activations [n, batch, units]."""
+        return torch.baddbmm(layer.bias, x, layer.weight.mT, out=out)
+
+    def forward(self, layer: Layer, x: Tensor, mode: Mode) -> tuple[Tensor, Sequence[Saved]]:
+        """Outputs [n, batch, units * outputs], and what is left behind."""
+        saved = _activate(self.linear(layer, x), layer.vectors, self.norm, mode, spatial=0)
         return saved.features, (saved,)
 
     def undo(self, delta: Tensor, saved: Sequence[Saved], layer: Layer, gradients: Layer | None, mode: Mode) -> Tensor:
@@ -120,9 +121,8 @@ class ConvStage:
         """Images as they are."""
         return x
 
-    def forward(self, layer: Layer, x: Tensor, mode: Mode | None) -> tuple[Tensor, Sequence[Saved]]:
+    def forward(self, layer: Layer, x: Tensor, mode: Mode) -> tuple[Tensor, Sequence[Saved]]:
         """Outputs [n, batch, height, width, units * outputs], and what is left behind."""
-        assert mode is not None
         outputs, traces = [], []
         for row, mine in enumerate(x):
             weight, bias = self._kernel(layer, row), layer.vectors[row, BIAS]

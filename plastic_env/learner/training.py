@@ -6,15 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from plastic_env.learner.activations import Activation
-from plastic_env.learner.network import backward, cross_entropy_delta, forward
+from plastic_env.learner.network import backward, cross_entropies, cross_entropy_delta, forward
 from plastic_env.learner.optimizers import Optimizer
 from plastic_env.learner.passes import stage_modes, timing, unknown_classes
 from plastic_env.learner.probing import mean_size
 from plastic_env.learner.state import State
+
+CACHE_BYTES = 8 * 2**20  # of what one thread works on; more and less were slower (docs/speed.md)
 
 
 class TrainingRows(NamedTuple):
@@ -49,13 +50,14 @@ def train_rows(
     function: Activation,
     threads: int = 1,
 ) -> Trained:
-    """Make k updates of all learners in `rows`.
+    """Make k updates of all learners in `rows`, group by group: a group's weights stay in the cache all along.
 
     x: [k, m, batch, ...] as `Network.accept` gives it. y: [k, m, batch].
     threads: that share the learners. What one learner computes doesn't depend on who computes the others.
     """
     m = len(rows.members)
-    ends = [m * at // threads for at in range(1, threads + 1)]
+    groups = max(threads, -(-m // _group(state, rows, y.shape[2]))) if m > 1 else 1
+    ends = [m * at // groups for at in range(1, groups + 1)]
     parts = [(start, stop) for start, stop in zip([0, *ends], ends, strict=False) if stop > start]
 
     def work(part: tuple[int, int]) -> Trained:
@@ -64,10 +66,21 @@ def train_rows(
 
     if len(parts) == 1:
         return work(parts[0])
-    with ThreadPoolExecutor(len(parts)) as pool:  # torch lets other threads run while it computes
-        found = list(pool.map(work, parts))
+    if threads == 1:
+        found = [work(part) for part in parts]
+    else:
+        with ThreadPoolExecutor(threads) as pool:  # torch lets other threads run while it computes
+            found = list(pool.map(work, parts))
     losses, hits, norms = zip(*found, strict=True)
     return Trained(torch.cat(losses, 1), torch.cat(hits, 1), torch.cat(norms))
+
+
+def _group(state: State, rows: TrainingRows, batch: int) -> int:
+    """Learners whose weights, gradients, moments and activations fill the cache."""
+    widths = state.layout.widths[1:]
+    activations = sum(width * stage.positions for width, stage in zip(widths, state.network.stages, strict=True))
+    numbers = state.layout.size * (2 + len(rows.moments)) + 3 * batch * activations
+    return max(1, round(CACHE_BYTES / (numbers * rows.weights.element_size())))
 
 
 def _train_rows(
@@ -79,17 +92,14 @@ def _train_rows(
     gradients = state.layout.views(scratch)
     schedule = optimizer.schedule(state.layout, timing(state, members, k), k, weights)
     modes, ban = stage_modes(state, members, function, noise), unknown_classes(state, members)
-    picked = weights.new_empty(*y.shape, 1)
-    hits = torch.empty(y.shape, dtype=torch.bool, device=weights.device)
+    logits = weights.new_empty(*y.shape, state.layout.widths[-1])  # [k, m, batch, classes]
     change, factor = scratch, 0.0
     for step in range(k):
-        trace = forward(network, layers, x[step], modes)
-        logits = trace.logits if ban is None else trace.logits + ban
-        log_p = F.log_softmax(logits, -1)  # [m, batch, classes]
-        torch.gather(log_p, -1, y[step, ..., None], out=picked[step])
-        torch.eq(logits.argmax(-1), y[step], out=hits[step])
-        backward(network, layers, gradients, trace, cross_entropy_delta(log_p, y[step]), modes)
+        trace = forward(network, layers, x[step], modes, out=logits[step])
+        if ban is not None:
+            logits[step].add_(ban)
+        backward(network, layers, gradients, trace, cross_entropy_delta(logits[step], y[step]), modes)
         change, factor = schedule.update(step, weights, scratch, moments)
     changes = state.layout.views(change)
     norms = torch.stack([mean_size(state, changes, members, layer) for layer in range(len(layers))], 1)
-    return Trained(picked[..., 0].neg_(), hits, norms.mul_(factor))
+    return Trained(cross_entropies(logits, y), logits.argmax(-1) == y, norms.mul_(factor))
