@@ -49,7 +49,7 @@ def train_plain(network, optimizer, x, y):
         optimizer.step()
 
 
-def assert_equal_to(population, member, network, tolerance=1e-9):
+def assert_equal_to(population, member, network, tolerance=1e-8):
     for mine, theirs in zip(helpers.live_parameters(population, member), network.parameters(), strict=True):
         torch.testing.assert_close(mine, theirs.detach().reshape(mine.shape), rtol=0, atol=tolerance)
 
