@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint typecheck clean
+.PHONY: demo test bench typecheck clean
 
 demo: .venv/installed
 	$(BIN)/plastic-env compare
@@ -12,6 +12,9 @@ test: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(MAKE) --no-print-directory typecheck
 	$(BIN)/python -m pytest
+
+bench: .venv/installed-dev
+	$(BIN)/python benchmarks/speed
 
 # mypy needs to see agents/ and scenarios/ where they are imported from: inside the package
 typecheck: .venv/installed-dev

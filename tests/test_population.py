@@ -4,6 +4,7 @@ import helpers
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from plastic_env import SGD, Adam, Edit, LearnerSettings, Population
 from plastic_env.errors import InvalidEdit, InvalidSetting, UnknownName
@@ -141,3 +142,33 @@ def test_stored_width_follows_the_widest_learner():
 def test_settings_that_make_no_sense_are_refused(wrong, error, message):
     with pytest.raises(error, match=message):
         LearnerSettings(**wrong)
+
+
+class Counter(TorchDispatchMode):
+    """Counts operations that make the host wait for a device, or send it data."""
+
+    WAITING = ("_local_scalar_dense", "nonzero", "equal", "is_nonzero", "_to_copy", "lift_fresh", "masked_select")
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func.overloadpacket.__name__ in self.WAITING
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("settings", [{}, {"norm": "layer"}, {"norm": "batch"}, {"activation": "crelu"}])
+@pytest.mark.parametrize("optimizer", [SGD(0.05, momentum=0.9), Adam(0.003)])
+def test_no_update_waits_for_the_device(optimizer, settings):
+    """What a stretch of updates asks of the host is independent of its length; ages and speeds may differ."""
+    population = helpers.population(3, live=0.5, optimizer=optimizer, **settings)
+    edits = {0: Edit(grow=(2, 1), trainability="two_speed"), 1: Edit(recycle=(1, 1), insertion="fresh")}
+    population.train(*helpers.batches(5, 3))
+    population.edit(edits, helpers.probe(population))
+    counts = []
+    for k in (2, 20):
+        with Counter() as counter:
+            population.train(*helpers.batches(k, 3))
+        counts.append(counter.count)
+    assert counts[0] == counts[1] > 0

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from plastic_env.learner.parameters import BIAS, GAIN, MEAN, SHIFT, VARIANCE
@@ -95,7 +94,7 @@ class Norm:
             samples = tuple(range(-2 - spatial, -1))
             gradients[..., GAIN, :] = (delta * hat).sum(samples)
             gradients[..., SHIFT, :] = delta.sum(samples)
-            gradients[..., SHIFT + 1 :, :] = 0
+            gradients[..., SHIFT + 1 :, :].zero_()
         delta = delta * _row(vectors, GAIN)
         if fixed:
             return delta.mul_(inverse)
@@ -107,11 +106,11 @@ class Norm:
     def _dims(self, spatial: int) -> tuple[int, ...]:
         return tuple(range(-1 - spatial, 0)) if self.over == "units" else tuple(range(-2 - spatial, -1))
 
-    def _size(self, z: Tensor, crowd: Crowd, spatial: int) -> Tensor:
+    def _size(self, z: Tensor, crowd: Crowd, spatial: int) -> Tensor | int:
         if self.over == "units":
             positions = z.shape[-2 - spatial + 1 : -1].numel()
             return crowd.units * positions
-        return torch.tensor(z.shape[-2 - spatial : -1].numel(), dtype=z.dtype, device=z.device)
+        return z.shape[-2 - spatial : -1].numel()
 
 
 NORMS: dict[str, Norm | None] = {"none": None, "layer": Norm("units"), "batch": Norm("samples")}
