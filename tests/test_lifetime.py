@@ -227,6 +227,17 @@ def test_plasticity_is_measured_when_asked_for_and_charged():
         EpisodeSettings(plasticity=1)
 
 
+def test_without_ranks_all_else_is_the_same():
+    with_, without = begun(), begun(ranks=False)
+    ends = [life.step({0: Plan(budget=10)})[0].end for life in (with_, without)]
+    for name, values in vars(ends[0]).items():
+        if "rank" in name:
+            assert (values >= 1).all()
+            assert (getattr(ends[1], name) == 0).all()
+        else:
+            np.testing.assert_array_equal(values, getattr(ends[1], name))
+
+
 def test_a_fresh_learner_is_as_plastic_as_a_fresh_learner():
     """The reference network is drawn and trained as any other: on the first task it is the learner itself."""
     learner = replace(SMALL, hidden=(Conv(4, editable=False), 12))

@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -77,8 +78,8 @@ def edits(case: Case) -> list[str]:
 
         return run
 
-    def look() -> None:
-        made.state = state
+    def look(ranks: bool) -> None:
+        made.state, life.settings = state, replace(life.settings, ranks=ranks)
         life._probe(range(N))
         for member in range(N):
             codec.observe(member)
@@ -93,7 +94,8 @@ def edits(case: Case) -> list[str]:
         "growing a tenth": edit(Edit(grow=tenth)),
         "pruning a tenth": edit(Edit(prune=tenth)),
         "recycling a tenth": edit(Edit(recycle=tenth, insertion="fresh")),
-        "probe, diagnostics and observations": look,
+        "probe, diagnostics and observations": partial(look, True),
+        "the same without ranks": partial(look, False),
         "a snapshot in memory": lambda: snapshots.capture(made),
     }
     found = medians(jobs)

@@ -27,6 +27,8 @@ class EpisodeSettings:
     max_budget: the most updates that one plan may train.
     probe_samples: size of the probe batch: the samples trained on last or, before the first update,
         the first of the stream. It never holds samples of a task not yet begun.
+    ranks: whether to measure the features' ranks at each decision: half of a decision's time with small networks. They
+        read 0 if not.
     plasticity: whether to measure, at the end of every step, how much one update on the probe batch would teach.
     compute_cap: multiply-accumulates after which an episode is truncated, or None.
     """
@@ -35,6 +37,7 @@ class EpisodeSettings:
     boundaries: str = "decision"
     max_budget: int = 1000
     probe_samples: int = 64
+    ranks: bool = True
     plasticity: bool = False
     compute_cap: int | None = None
 
@@ -42,8 +45,9 @@ class EpisodeSettings:
         look_up(BOUNDARIES, self.boundaries, "kind of boundaries")
         if not isinstance(self.learner, LearnerSettings):
             raise InvalidSetting(f"learner is {self.learner!r}; give plastic_env.LearnerSettings(...).")
-        if not isinstance(self.plasticity, bool):
-            raise InvalidSetting(f"plasticity is {self.plasticity!r}; give True or False.")
+        for name in ("ranks", "plasticity"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidSetting(f"{name} is {getattr(self, name)!r}; give True or False.")
         for name in ("max_budget", "probe_samples", "compute_cap"):
             value = getattr(self, name)
             if not is_whole(value, 1) and not (value is None and name == "compute_cap"):

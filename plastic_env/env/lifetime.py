@@ -292,7 +292,7 @@ class Lifetime:
     def _probe(self, members: Sequence[int]) -> Probe:
         """Measure `members` on their probe batches, and charge them for it."""
         probe = self.population.probe(self._probe_x[members], self._probe_y[members], members)
-        found = diagnose(probe)
+        found = diagnose(probe, ranks=self.settings.ranks)
         for name, values in vars(found).items():
             getattr(self.diagnosis, name)[members] = values
         for member, points in measure_cohorts(probe).items():

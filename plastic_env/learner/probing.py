@@ -140,9 +140,12 @@ class Diagnosis:
     update_norm: np.ndarray
 
 
-def diagnose(probe: Probe) -> Diagnosis:
-    """All diagnostics of the probed learners. A frozen learner's are finite, but mean nothing."""
-    layers = [_diagnose_layer(probe, layer) for layer in probe.state.network.editable]
+def diagnose(probe: Probe, *, ranks: bool = True) -> Diagnosis:
+    """All diagnostics of the probed learners. A frozen learner's are finite, but mean nothing.
+
+    ranks: whether to measure the three ranks of the features; they take longer than all the rest, and are 0 if not.
+    """
+    layers = [_diagnose_layer(probe, layer, ranks) for layer in probe.state.network.editable]
     stacked = {name: np.stack([layer[name] for layer in layers], 1) for name in layers[0]}
     loss = np.nan_to_num(probe.loss.double().cpu().numpy(), nan=0.0, posinf=0.0, neginf=0.0)
     return Diagnosis(loss=loss, **stacked)
@@ -200,7 +203,7 @@ def measure_cohorts(probe: Probe) -> dict[int, list[CohortPoint]]:
     return points
 
 
-def _diagnose_layer(probe: Probe, layer: int) -> dict[str, np.ndarray]:
+def _diagnose_layer(probe: Probe, layer: int, ranks: bool) -> dict[str, np.ndarray]:
     state, members = probe.state, probe.members
     cohort = state.units[layer].cohort[members]  # [m, width]
     age = probe.updates[:, None] - state.units[layer].born[members]
@@ -213,19 +216,19 @@ def _diagnose_layer(probe: Probe, layer: int) -> dict[str, np.ndarray]:
         features = features.clone()
         features[torch.from_numpy(state.frozen[members])] = 0
     masks = [torch.from_numpy(mask).to(features.device) for mask in (live, newborn, incumbent)]
-    active, singular = diagnostics.active_fraction(features), diagnostics.singular_values(features)
+    active = diagnostics.active_fraction(features)
     measured = {
         "log_activation_parity": diagnostics.log_parity(active, *masks[1:]),
         "log_gradient_parity": diagnostics.log_parity(probe.deltas[layer].abs().mean(-2), *masks[1:]),
         "dormant": diagnostics.dormant_fraction(features, masks[0]),
         "dead": diagnostics.dead_fraction(features, masks[0]),
-        "effective_rank": diagnostics.effective_rank(singular),
-        "stable_rank": diagnostics.stable_rank(singular),
-        "srank": diagnostics.srank(singular),
         "weight_norm": probe.weight_norms[layer],
         "gradient_norm": mean_size(state, probe.gradients, members, layer),
         "update_norm": torch.from_numpy(state.update_norms[members, layer]),
     }
+    rules = (diagnostics.effective_rank, diagnostics.stable_rank, diagnostics.srank)
+    singular = diagnostics.singular_values(features) if ranks else None
+    measured |= {rule.__name__: torch.zeros(len(members)) if singular is None else rule(singular) for rule in rules}
     found = {
         name: np.nan_to_num(value.double().cpu().numpy(), nan=0.0, posinf=0.0, neginf=0.0)
         for name, value in measured.items()
