@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -71,7 +72,7 @@ class Network:
             outputs = function.outputs
         return Network(tuple(stages), DenseStage(classes, _flat_block(stages, outputs)), features, image)
 
-    @property
+    @cached_property
     def stages(self) -> tuple[Stage, ...]:
         """All of them, the head last."""
         return (*self.hidden, self.head)
@@ -81,12 +82,12 @@ class Network:
         """Channels of images, else features."""
         return self.inputs if self.image is None else self.image[0]
 
-    @property
+    @cached_property
     def editable(self) -> tuple[int, ...]:
         """Which hidden stages edits may change."""
         return tuple(at for at, stage in enumerate(self.hidden) if stage.editable)
 
-    @property
+    @cached_property
     def blocks(self) -> tuple[int, ...]:
         """Columns per unit below, of all stages."""
         return tuple(stage.block for stage in self.stages)

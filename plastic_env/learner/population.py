@@ -338,9 +338,13 @@ class Population:
         Raises:
             InvalidEdit, UnknownName: and the population is as before, generators included.
         """
+        checked = set()  # learners alike may do alike
         for member, edit in zip(self._named(list(edits)), edits.values(), strict=True):
             self._refuse_frozen(member)
-            check_edit(edit, self.state, member, self.activation)
+            alike = id(edit), self.state.widths(member), bool(self.state.stored[member])
+            if alike not in checked:
+                check_edit(edit, self.state, member, self.activation)
+                checked.add(alike)
         if probe is not None:
             self._refuse_stale(probe)
         macs = dict.fromkeys(edits, 0)

@@ -193,6 +193,8 @@ def measure_cohorts(probe: Probe) -> dict[int, list[CohortPoint]]:
     state = probe.state
     points: dict[int, list[CohortPoint]] = {member: [] for member in probe.members}
     for at, layer in enumerate(state.network.editable):
+        if not (state.units[layer].cohort[probe.members] > 0).any():
+            continue
         active = diagnostics.active_fraction(probe.features(layer)).double().cpu().numpy()
         gradient = probe.deltas[layer].abs().mean(-2).double().cpu().numpy()
         for row, member in enumerate(probe.members):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -34,88 +35,102 @@ def repack(
         moments=[flat.new_empty(len(flat), layout.size) for flat in state.moments],
     )
     device = state.weights.device
-    axes = [_Axis.of(old, new, source, device) for old, new, source in zip(state.units, units, sources, strict=True)]
+    axes = [_Axis.of(new, source, device) for new, source in zip(units, sources, strict=True)]
     for old_flat, new_flat in zip(
         (state.weights, *state.moments), (following.weights, *following.moments), strict=True
     ):
         start = (origin or state.initial) if old_flat is state.weights else None
         for at, (old, new) in enumerate(zip(state.layout.views(old_flat), layout.views(new_flat), strict=True)):
-            below = axes[at - 1] if at else _INPUTS
+            below = axes[at - 1] if at else None
             _fill(old, new, None if start is None else start[at], below, axes[at], layout.blocks[at])
     return following
 
 
+class _Pairs(NamedTuple):
+    """Units that start anew: their learners and positions, and their slots; [units] each."""
+
+    learner: Tensor
+    position: Tensor
+    slot: Tensor
+
+
 @dataclass(frozen=True)
 class _Axis:
-    """Which units of a layer are kept, and where they and the others come from; None where that is trivial."""
+    """What becomes of the units of a layer.
 
-    source: Tensor | None  # [n, width] position before; None: all are where they were
-    kept: Tensor | None  # [n, width] bool; None: all, padding included
-    slot: Tensor | None  # [n, width]; 0 where there is no unit
-    exists: Tensor | None  # [n, width] bool
-    born: bool  # whether any unit starts anew
+    source: [n, width] position before, 0 where there is none; None if whoever is kept is where it was.
+    kept: [n, width] bool. slot: [n, width], 0 where there is no unit. exists: [n, width] bool.
+    """
+
+    source: Tensor | None
+    kept: Tensor
+    slot: Tensor
+    exists: Tensor
+    born: _Pairs | None
 
     @staticmethod
-    def of(old: Units, new: Units, source: Source, device: torch.device) -> _Axis:
+    def of(new: Units, source: Source, device: torch.device) -> _Axis:
+        """The axis of a layer with these units."""
+
+        def on(array: np.ndarray) -> Tensor:
+            return torch.from_numpy(array).to(device)
+
         kept = source >= 0
-        slot, exists = _on(new.slot.clip(0), device), _on(new.exists, device)
-        if all(np.array_equal(source, unchanged(units)) for units in (old, new)):
-            return _Axis(None, None, slot, exists, born=False)
-        born = bool((new.exists & ~kept).any())
-        return _Axis(_on(source.clip(0), device), _on(kept, device), slot, exists, born)
+        moved = (source != np.arange(source.shape[1]))[kept].any()
+        learner, position = np.nonzero(new.exists & ~kept)
+        born = _Pairs(on(learner), on(position), on(new.slot[learner, position])) if learner.size else None
+        return _Axis(on(source.clip(0)) if moved else None, on(kept), on(new.slot.clip(0)), on(new.exists), born)
 
 
-_INPUTS = _Axis(None, None, None, None, born=False)  # no edit changes them
+def _fill(old: Layer, new: Layer, start: Layer | None, below: _Axis | None, above: _Axis, block: int) -> None:
+    """Write one layer: `old` where both ends are kept, else `start` (zeros if None).
+
+    below: None stands for the inputs, which no edit changes.
+    """
+    _keep(old, new, below, above, block)
+    _begin_rows(new, start, below, above, block)
+    if below is not None and below.born is not None:
+        _begin_columns(new, start, below.born, above, block)
 
 
-def _on(array: np.ndarray, device: torch.device) -> Tensor:
-    return torch.from_numpy(array).to(device)
-
-
-def _fill(old: Layer, new: Layer, start: Layer | None, below: _Axis, above: _Axis, block: int) -> None:
-    """Write one layer: `old` where both ends are kept, else `start` (zeros if None)."""
-    if above.source is None and below.source is None:
-        new.weight.copy_(old.weight)
-        new.vectors.copy_(old.vectors)
-        return
-    weight = _columns(_rows(old.blocks(block), above.source), below.source)
-    vectors = old.vectors if above.source is None else _units(old.vectors, above.source)
-    kept = _both(above.kept, below.kept)
-    fresh: Tensor | float = 0.0
-    fresh_vectors: Tensor | float = 0.0
-    if start is not None and (above.born or below.born):
-        exists = _both(above.exists, below.exists)
-        fresh = torch.where(exists, _columns(_rows(start.blocks(block), above.slot), below.slot), 0.0)
-        if above.born and above.slot is not None and above.exists is not None:
-            fresh_vectors = torch.where(above.exists[:, None], _units(start.vectors, above.slot), 0.0)
+def _keep(old: Layer, new: Layer, below: _Axis | None, above: _Axis, block: int) -> None:
+    """Bring what is kept where it belongs, and zeros to all other places."""
+    weight, vectors = old.blocks(block), old.vectors
+    if above.source is not None:
+        learner = torch.arange(len(weight), device=weight.device)[:, None]
+        weight = weight[learner, above.source]
+        vectors = vectors.gather(2, above.source[:, None].expand(-1, vectors.shape[1], -1))
+    if below is not None and below.source is not None:
+        weight = weight.gather(2, below.source[:, None, :, None].expand(-1, weight.shape[1], -1, block))
     target = new.blocks(block)
-    target.copy_(torch.where(kept, weight, fresh))
-    new.vectors.copy_(vectors if above.kept is None else torch.where(above.kept[:, None], vectors, fresh_vectors))
+    rows, columns = (min(sizes) for sizes in zip(weight.shape[1:3], target.shape[1:3], strict=True))
+    both = above.kept[:, :rows, None, None]
+    if below is not None:
+        both = both & below.kept[:, None, :columns, None]
+    if rows < target.shape[1] or columns < target.shape[2]:
+        target.zero_()
+        new.vectors.zero_()
+    target[:, :rows, :columns] = torch.where(both, weight[:, :rows, :columns], 0)
+    new.vectors[..., :rows] = torch.where(above.kept[:, None, :rows], vectors[..., :rows], 0)
 
 
-def _both(above: Tensor | None, below: Tensor | None) -> Tensor:
-    """[n, above, below, 1] where both hold; an axis that is None holds everywhere."""
-    if below is None:
-        assert above is not None
-        return above[:, :, None, None]
-    if above is None:
-        return below[:, None, :, None]
-    return (above[:, :, None] & below[:, None, :])[..., None]
+def _begin_rows(new: Layer, start: Layer | None, below: _Axis | None, above: _Axis, block: int) -> None:
+    """Incoming weights and vectors of units that start anew."""
+    if start is None or above.born is None:
+        return
+    learner, position, slot = above.born
+    rows = start.blocks(block)[learner, slot]  # [born, slots below, block]
+    if below is not None:
+        rows = rows.gather(1, below.slot[learner][..., None].expand(-1, -1, block)) * below.exists[learner][..., None]
+    new.blocks(block)[learner, position] = rows
+    new.vectors.mT[learner, position] = start.vectors.mT[learner, slot]
 
 
-def _rows(weight: Tensor, index: Tensor | None) -> Tensor:
-    """weight[i, index[i]] of [n, rows, columns, block]."""
-    if index is None:
-        return weight
-    return weight[torch.arange(len(weight), device=weight.device)[:, None], index]
-
-
-def _columns(weight: Tensor, index: Tensor | None) -> Tensor:
-    """weight[i, :, index[i]] of [n, rows, columns, block]."""
-    if index is None:
-        return weight
-    return weight.gather(2, index[:, None, :, None].expand(-1, weight.shape[1], -1, weight.shape[3]))
-
-
-def _units(vectors: Tensor, index: Tensor) -> Tensor:
-    return vectors.gather(2, index[:, None].expand(-1, vectors.shape[1], -1))
+def _begin_columns(new: Layer, start: Layer | None, born: _Pairs, above: _Axis, block: int) -> None:
+    """Outgoing weights of units that start anew."""
+    if start is None:
+        return
+    learner, position, slot = born
+    columns = start.blocks(block).transpose(1, 2)[learner, slot]  # [born, slots above, block]
+    columns = columns.gather(1, above.slot[learner][..., None].expand(-1, -1, block)) * above.exists[learner][..., None]
+    new.blocks(block).transpose(1, 2)[learner, position] = columns

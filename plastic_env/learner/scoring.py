@@ -38,7 +38,7 @@ def score_units(
                 rule = find_rule(kind, getattr(edits[member], f"{kind}_rule"))
                 asked.setdefault((kind, layer, rule), []).append(member)
     worths: dict[tuple[int, str], np.ndarray] = {}
-    macs = dict.fromkeys(edits, 0)
+    macs = np.zeros(len(state.updates), dtype=np.int64)
     for (kind, layer, rule), members in asked.items():
         if probe is None:
             raise InvalidEdit("This edit selects units; give a probe of the learners as they are now.")
@@ -46,14 +46,18 @@ def score_units(
         if kind == "grow":
             slots = slots_view(probe, layer, members, generators)
             found = score(rule, slots)
-            for member in members:
-                widths, samples = state.widths(member), probe.samples
-                candidates = slots.capacity - widths[layer + 1] + int(wanted["prune"][member, layer])
-                macs[member] += samples * candidates * slots.macs(widths[layer], widths[layer + 2])
+            below, live, above = (_live(state, at)[members] for at in (layer - 1, layer, layer + 1))
+            candidates = slots.capacity - live + wanted["prune"][members, layer]
+            macs[members] += probe.samples * candidates * slots.macs(below, above)
         else:
             found = score(rule, live_view(probe, layer, members, generators))
         worths.setdefault((layer, kind), np.zeros((len(state.updates), found.shape[1])))[members] = found
-    return worths, macs
+    return worths, {member: int(macs[member]) for member in edits}
+
+
+def _live(state: State, layer: int) -> np.ndarray:
+    """[n] live units of a layer; the inputs stand below the first one."""
+    return state.units[layer].live if layer >= 0 else np.full(len(state.updates), state.network.input_units)
 
 
 def live_view(probe: Probe, layer: int, members: list[int], rngs: Sequence[np.random.Generator]) -> LiveView:
@@ -80,7 +84,8 @@ def live_view(probe: Probe, layer: int, members: list[int], rngs: Sequence[np.ra
 def slots_view(probe: Probe, layer: int, members: list[int], rngs: Sequence[np.random.Generator]) -> SlotsView:
     """All slots of a hidden layer of some learners, wired by their initial weights from and to live units."""
     state, rows, stages = probe.state, probe.rows(members), probe.state.network.stages
-    into, out = (state.initial[at].of(members) for at in (layer, layer + 1))
+    everybody = members == list(range(len(state.updates)))
+    into, out = (state.initial[at] if everybody else state.initial[at].of(members) for at in (layer, layer + 1))
     if layer > 0:
         into = Layer(
             _live_columns(state, into.blocks(stages[layer].block), layer - 1, members).flatten(2), into.vectors

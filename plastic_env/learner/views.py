@@ -208,12 +208,12 @@ class SlotsView:
         delta = self.stage.undo(below, saved, self.into, None, self.mode)
         return delta if isinstance(delta, Tensor) else torch.stack(delta)
 
-    def macs(self, below: int, above: int) -> int:
-        """Multiply-accumulates per unit and sample of what was looked at, between layers of these live widths."""
+    def macs(self, below: np.ndarray, above: np.ndarray) -> np.ndarray:
+        """Multiply-accumulates per unit and sample of what was looked at, between layers of these live widths [m]."""
         into = below * self.stage.block * self.stage.positions
         out = above * self.upper.block * self.upper.positions
         costs = {"_forward": into, "_delta": out, "incoming_gradient": into, "outgoing_gradient": out}
-        return sum(cost for name, cost in costs.items() if name in vars(self))
+        return sum((cost for name, cost in costs.items() if name in vars(self)), np.zeros_like(below))
 
 
 def _fed(upper: Stage, x: Tensor) -> Tensor:
