@@ -13,9 +13,10 @@ from plastic_env.learner.export import to_module
 from plastic_env.learner.insertion import INSERTIONS
 from plastic_env.learner.network import Network
 from plastic_env.learner.probing import diagnose
-from plastic_env.learner.scoring import live_view, slots_view
+from plastic_env.learner.scoring import candidate_view
 from plastic_env.learner.selection import GROW_RULES, PRUNE_RULES
 from plastic_env.learner.transfer import OPTIMIZER_STATES
+from plastic_env.learner.views import LiveView
 from plastic_env.scenarios import find
 
 TRUNK = (Conv(3, pool=1, editable=False), Conv(4, kernel=5, editable=False), 12, 10)  # the paper's kind: head editable
@@ -163,7 +164,7 @@ def test_candidates_are_seen_as_they_would_be_if_they_were_live(name):
     made = population(name)
     probe = helpers.probe(made)
     for layer in made.network.editable:
-        views = [view(probe, layer, [0, 1], made.rngs) for view in (slots_view, live_view)]
+        views = both_views(made, probe, layer)
         for field in (
             "activation",
             "gradient",
@@ -179,22 +180,29 @@ def test_candidates_are_seen_as_they_would_be_if_they_were_live(name):
                 torch.testing.assert_close(*(rule(view) for view in views), rtol=1e-9, atol=1e-12)
 
 
+def both_views(made, probe, layer):
+    """Live units as candidates, and as they are."""
+    everything = np.ones((2, made.network.hidden[layer].slots), dtype=bool)
+    candidates = candidate_view(probe, layer, [0, 1], made.rngs, everything)
+    return candidates, LiveView(probe, layer, [0, 1], made.rngs)
+
+
 def test_with_layer_norm_candidates_are_normalised_as_live_units_are():
     made = population("channels, layer norm")
     probe = helpers.probe(made)
     for layer in made.network.editable:
-        views = [view(probe, layer, [0, 1], made.rngs) for view in (slots_view, live_view)]
+        views = both_views(made, probe, layer)
         torch.testing.assert_close(*(view.activation for view in views), rtol=0, atol=1e-12)
 
 
 def test_utility_pairs_what_a_channel_feeds_with_the_weights_that_it_meets():
     made = population("channels", 1)
     probe = helpers.probe(made)
-    utility = PRUNE_RULES["utility"](live_view(probe, 1, [0], made.rngs))[0]
+    utility = PRUNE_RULES["utility"](LiveView(probe, 1, [0], made.rngs))[0]
     pooled, weight = probe.inputs[2][0], made.layers()[2].weight[0]  # [samples, 10 * 9], [8, 10 * 9]
     by_hand = (pooled.abs().mean(0) * weight.abs().sum(0)).reshape(10, 9).sum(1)
     torch.testing.assert_close(utility, by_hand, rtol=0, atol=1e-12)
-    utility = PRUNE_RULES["utility"](live_view(probe, 0, [0], made.rngs))[0]
+    utility = PRUNE_RULES["utility"](LiveView(probe, 0, [0], made.rngs))[0]
     images, kernels = probe.inputs[1][0], made.layers()[1].weight[0].reshape(10, 6, 9)
     torch.testing.assert_close(utility, images.abs().mean((0, 1, 2)) * kernels.abs().sum((0, 2)), rtol=0, atol=1e-12)
 

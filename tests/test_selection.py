@@ -13,7 +13,7 @@ from plastic_env.learner.activations import ACTIVATIONS
 from plastic_env.learner.parameters import Layer
 from plastic_env.learner.selection import GROW_RULES, PRUNE_RULES
 from plastic_env.learner.stages import DenseStage, Mode
-from plastic_env.learner.views import SlotsView
+from plastic_env.learner.views import CandidateView
 
 
 def view(activation="relu"):
@@ -26,12 +26,13 @@ def view(activation="relu"):
         below=tensor([[1.0, 2.0], [3.0, -1.0]]),
         above=tensor([[0.5], [-1.0]]),
         into=Layer(tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]]), tensor([[0.0, 0.0, 1.0]])),
-        out=Layer(tensor([[2.0, -3.0, 1.0]]), tensor([[0.0]])),
+        wire=lambda: tensor([[2.0, -3.0, 1.0]]),
+        places=np.array([[0, 1, 2]]),
         rngs=[np.random.default_rng(0)],
     )
 
 
-class View(SlotsView):
+class View(CandidateView):
     """With ids, as live units have them."""
 
     ids = torch.tensor([[5, 9, 7]])
@@ -118,11 +119,12 @@ def test_signals_of_dormant_units_are_those_they_would_have_if_they_were_live_wi
     weights, slots = helpers.live_parameters(population, 0), population.state.initial
     population.edit({0: Edit(grow=(1, 0), grow_rule=spy)}, probe)
     x, y = helpers.batches(1, 1, 16, seed=99)
-    incoming = slots[0].weight[0].clone().requires_grad_()
-    outgoing = slots[1].weight[0, :5].clone().requires_grad_()
+    outputs = 2 if activation == "crelu" else 1
+    incoming = slots[0].weight[0, 6:].clone().requires_grad_()
+    outgoing = slots[1].weight[0, :5, 6 * outputs :].clone().requires_grad_()
     function = helpers.PLAIN[activation]()
     h = function(x[0, 0] @ weights[0].T + weights[1])
-    z = x[0, 0] @ incoming.T + slots[0].bias[0]
+    z = x[0, 0] @ incoming.T + slots[0].bias[0, :, 6:]
     candidates = function(z) @ outgoing.T
     above = (
         h @ weights[2].T + weights[3] + candidates - candidates.detach()
@@ -137,16 +139,16 @@ def test_signals_of_dormant_units_are_those_they_would_have_if_they_were_live_wi
 
 def test_a_users_function_is_a_rule():
     population = helpers.population(1, live=0.5)
-    population.edit({0: Edit(grow=(2, 0), grow_rule=lambda layer: torch.arange(12.0)[None])}, helpers.probe(population))
+    population.edit({0: Edit(grow=(2, 0), grow_rule=lambda layer: torch.arange(6.0)[None])}, helpers.probe(population))
     assert population.state.learner(0)[0].slot[6:].tolist() == [11, 10]
 
 
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        (lambda layer: torch.zeros(3), r"returned \(3,\); it must return a tensor \(1, 12\)"),
+        (lambda layer: torch.zeros(3), r"returned \(3,\); it must return a tensor \(1, 6\)"),
         (lambda layer: "high", "returned str"),
-        (lambda layer: torch.full((1, 12), float("nan")), "returned NaN"),
+        (lambda layer: torch.full((1, 6), float("nan")), "returned NaN"),
     ],
 )
 def test_a_function_that_returns_something_else_is_refused(rule, message):

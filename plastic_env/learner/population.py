@@ -32,7 +32,7 @@ from plastic_env.learner.settings import LearnerSettings
 from plastic_env.learner.stages import Mode, Rows
 from plastic_env.learner.state import COUNTERS, State, Units, stored_width
 from plastic_env.learner.training import TrainingRows, train_rows
-from plastic_env.learner.transaction import apply_edits
+from plastic_env.learner.transaction import apply_edits, inherits
 
 
 class Scores(NamedTuple):
@@ -354,8 +354,8 @@ class Population:
         before = {member: self.rngs[member].bit_generator.state for member in edits}
         try:
             worths, spent = score_units(self.state, edits, probe, self.rngs)
-            chosen = [member for member, edit in edits.items() if edit.selects]
-            signals = {} if probe is None else {member: probe.of(member) for member in chosen}
+            heirs = [member for member, edit in edits.items() if edit.selects and inherits(edit)]
+            signals = {} if probe is None else {member: probe.of(member) for member in heirs}
             self.state = apply_edits(self.state, edits, worths, signals, self.rngs, self.settings.init)
         except BaseException:
             for member, generator in before.items():

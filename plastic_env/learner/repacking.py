@@ -46,27 +46,29 @@ def repack(
     return following
 
 
-class _Pairs(NamedTuple):
-    """Units that start anew: their learners and positions, and their slots; [units] each."""
+class _Places(NamedTuple):
+    """Some stored units: their learners and positions, [units] each."""
 
     learner: Tensor
     position: Tensor
-    slot: Tensor
 
 
 @dataclass(frozen=True)
 class _Axis:
     """What becomes of the units of a layer.
 
-    source: [n, width] position before, 0 where there is none; None if whoever is kept is where it was.
-    kept: [n, width] bool. slot: [n, width], 0 where there is no unit. exists: [n, width] bool.
+    source: [n, width] position before, where it isn't the same. slot: [n, width], 0 where there is no unit.
+    exists: [n, width] bool.
+    moved: units that are elsewhere than before, and where they were. cleared: places of nobody who is kept.
+    born: units that start anew, and their slots.
     """
 
-    source: Tensor | None
-    kept: Tensor
+    source: Tensor
     slot: Tensor
     exists: Tensor
-    born: _Pairs | None
+    moved: tuple[_Places, Tensor] | None
+    cleared: _Places | None
+    born: tuple[_Places, Tensor] | None
 
     @staticmethod
     def of(new: Units, source: Source, device: torch.device) -> _Axis:
@@ -75,11 +77,22 @@ class _Axis:
         def on(array: np.ndarray) -> Tensor:
             return torch.from_numpy(array).to(device)
 
-        kept = source >= 0
-        moved = (source != np.arange(source.shape[1]))[kept].any()
-        learner, position = np.nonzero(new.exists & ~kept)
-        born = _Pairs(on(learner), on(position), on(new.slot[learner, position])) if learner.size else None
-        return _Axis(on(source.clip(0)) if moved else None, on(kept), on(new.slot.clip(0)), on(new.exists), born)
+        def places(mask: np.ndarray, values: np.ndarray) -> tuple[_Places, Tensor] | None:
+            if not mask.any():
+                return None
+            learner, position = np.nonzero(mask)
+            return _Places(on(learner), on(position)), on(values[learner, position])
+
+        kept, here = source >= 0, np.arange(source.shape[1])
+        cleared = places(~kept, source)
+        return _Axis(
+            on(np.where(kept, source, here)),
+            on(new.slot.clip(0)),
+            on(new.exists),
+            places(kept & (source != here), source),
+            None if cleared is None else cleared[0],
+            places(new.exists & ~kept, new.slot),
+        )
 
 
 def _fill(old: Layer, new: Layer, start: Layer | None, below: _Axis | None, above: _Axis, block: int) -> None:
@@ -88,49 +101,50 @@ def _fill(old: Layer, new: Layer, start: Layer | None, below: _Axis | None, abov
     below: None stands for the inputs, which no edit changes.
     """
     _keep(old, new, below, above, block)
-    _begin_rows(new, start, below, above, block)
-    if below is not None and below.born is not None:
-        _begin_columns(new, start, below.born, above, block)
+    if start is not None and above.born is not None:
+        _begin_rows(new, start, *above.born, below, block)
+    if start is not None and below is not None and below.born is not None:
+        _begin_columns(new, start, *below.born, above, block)
 
 
 def _keep(old: Layer, new: Layer, below: _Axis | None, above: _Axis, block: int) -> None:
-    """Bring what is kept where it belongs, and zeros to all other places."""
-    weight, vectors = old.blocks(block), old.vectors
-    if above.source is not None:
-        learner = torch.arange(len(weight), device=weight.device)[:, None]
-        weight = weight[learner, above.source]
-        vectors = vectors.gather(2, above.source[:, None].expand(-1, vectors.shape[1], -1))
-    if below is not None and below.source is not None:
-        weight = weight.gather(2, below.source[:, None, :, None].expand(-1, weight.shape[1], -1, block))
-    target = new.blocks(block)
+    """Copy all that is stored, move what is to move, clear what is not to be kept."""
+    weight, target = old.blocks(block), new.blocks(block)  # [n, units, units below, block]
     rows, columns = (min(sizes) for sizes in zip(weight.shape[1:3], target.shape[1:3], strict=True))
-    both = above.kept[:, :rows, None, None]
-    if below is not None:
-        both = both & below.kept[:, None, :columns, None]
     if rows < target.shape[1] or columns < target.shape[2]:
         target.zero_()
         new.vectors.zero_()
-    target[:, :rows, :columns] = torch.where(both, weight[:, :rows, :columns], 0)
-    new.vectors[..., :rows] = torch.where(above.kept[:, None, :rows], vectors[..., :rows], 0)
+    target[:, :rows, :columns] = weight[:, :rows, :columns]
+    new.vectors[..., :rows] = old.vectors[..., :rows]
+    if above.moved is not None:
+        (learner, position), origin = above.moved
+        target[learner, position, :columns] = weight[learner, origin, :columns]
+        new.vectors.mT[learner, position] = old.vectors.mT[learner, origin]
+    if below is not None and below.moved is not None:
+        (learner, position), origin = below.moved
+        found = weight.transpose(1, 2)[learner, origin]  # [moved, units, block]
+        index = above.source[learner].clip(max=weight.shape[1] - 1)  # beyond, there is nobody who is kept
+        target.transpose(1, 2)[learner, position] = found.gather(1, index[..., None].expand(-1, -1, block))
+    if above.cleared is not None:
+        target[above.cleared] = 0
+        new.vectors.mT[above.cleared] = 0
+    if below is not None and below.cleared is not None:
+        target.transpose(1, 2)[below.cleared] = 0
 
 
-def _begin_rows(new: Layer, start: Layer | None, below: _Axis | None, above: _Axis, block: int) -> None:
+def _begin_rows(new: Layer, start: Layer, born: _Places, slot: Tensor, below: _Axis | None, block: int) -> None:
     """Incoming weights and vectors of units that start anew."""
-    if start is None or above.born is None:
-        return
-    learner, position, slot = above.born
-    rows = start.blocks(block)[learner, slot]  # [born, slots below, block]
+    rows = start.blocks(block)[born.learner, slot]  # [born, slots below, block]
     if below is not None:
-        rows = rows.gather(1, below.slot[learner][..., None].expand(-1, -1, block)) * below.exists[learner][..., None]
-    new.blocks(block)[learner, position] = rows
-    new.vectors.mT[learner, position] = start.vectors.mT[learner, slot]
+        index = below.slot[born.learner][..., None].expand(-1, -1, block)
+        rows = rows.gather(1, index) * below.exists[born.learner][..., None]
+    new.blocks(block)[born] = rows
+    new.vectors.mT[born] = start.vectors.mT[born.learner, slot]
 
 
-def _begin_columns(new: Layer, start: Layer | None, born: _Pairs, above: _Axis, block: int) -> None:
+def _begin_columns(new: Layer, start: Layer, born: _Places, slot: Tensor, above: _Axis, block: int) -> None:
     """Outgoing weights of units that start anew."""
-    if start is None:
-        return
-    learner, position, slot = born
-    columns = start.blocks(block).transpose(1, 2)[learner, slot]  # [born, slots above, block]
-    columns = columns.gather(1, above.slot[learner][..., None].expand(-1, -1, block)) * above.exists[learner][..., None]
-    new.blocks(block).transpose(1, 2)[learner, position] = columns
+    columns = start.blocks(block).transpose(1, 2)[born.learner, slot]  # [born, slots above, block]
+    index = above.slot[born.learner][..., None].expand(-1, -1, block)
+    columns = columns.gather(1, index) * above.exists[born.learner][..., None]
+    new.blocks(block).transpose(1, 2)[born] = columns

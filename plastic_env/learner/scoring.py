@@ -15,7 +15,7 @@ from plastic_env.learner.probing import Probe
 from plastic_env.learner.selection import Rule, find_rule, score
 from plastic_env.learner.state import State
 from plastic_env.learner.transaction import Worths
-from plastic_env.learner.views import LiveView, SlotsView
+from plastic_env.learner.views import CandidateView, LiveView
 
 
 def score_units(
@@ -42,16 +42,18 @@ def score_units(
     for (kind, layer, rule), members in asked.items():
         if probe is None:
             raise InvalidEdit("This edit selects units; give a probe of the learners as they are now.")
-        generators = [rngs[member] for member in members]
+        generators, stage = [rngs[member] for member in members], state.network.hidden[layer]
         if kind == "grow":
-            slots = slots_view(probe, layer, members, generators)
-            found = score(rule, slots)
-            below, live, above = (_live(state, at)[members] for at in (layer - 1, layer, layer + 1))
-            candidates = slots.capacity - live + wanted["prune"][members, layer]
-            macs[members] += probe.samples * candidates * slots.macs(below, above)
+            candidates = _candidates(state, layer, members, wanted["prune"][members, layer])
+            view = candidate_view(probe, layer, members, generators, candidates)
+            rows, units = np.nonzero(view.places >= 0)
+            table = worths.setdefault((layer, kind), np.zeros((len(state.updates), stage.slots)))
+            table[np.array(members)[rows], view.places[rows, units]] = score(rule, view)[rows, units]
+            below, above = (_live(state, at)[members] for at in (layer - 1, layer + 1))
+            macs[members] += probe.samples * candidates.sum(1) * view.macs(below, above)
         else:
-            found = score(rule, live_view(probe, layer, members, generators))
-        worths.setdefault((layer, kind), np.zeros((len(state.updates), found.shape[1])))[members] = found
+            found = score(rule, LiveView(probe, layer, members, generators))
+            worths.setdefault((layer, kind), np.zeros((len(state.updates), found.shape[1])))[members] = found
     return worths, {member: int(macs[member]) for member in edits}
 
 
@@ -60,60 +62,57 @@ def _live(state: State, layer: int) -> np.ndarray:
     return state.units[layer].live if layer >= 0 else np.full(len(state.updates), state.network.input_units)
 
 
-def live_view(probe: Probe, layer: int, members: list[int], rngs: Sequence[np.random.Generator]) -> LiveView:
-    """The live units of a hidden layer of some learners."""
-    state, rows = probe.state, probe.rows(members)
-    ids = torch.from_numpy(state.units[layer].id[members]).to(state.weights.device)
-    layers = state.layout.views(state.weights)
-    return LiveView(
-        activation=probe.features(layer)[rows],
-        gradient=probe.deltas[layer][rows],
-        feeds=probe.inputs[layer + 1][rows],
-        into=layers[layer].of(members),
-        out=layers[layer + 1].of(members),
-        into_gradient=probe.gradients[layer].of(rows),
-        out_gradient=probe.gradients[layer + 1].of(rows),
-        upper=state.network.stages[layer + 1],
-        exists=ids >= 0,
-        ids=ids,
-        rngs=rngs,
-        capacity=state.network.hidden[layer].slots,
-    )
+def _candidates(state: State, layer: int, members: list[int], pruned: np.ndarray) -> np.ndarray:
+    """[m, slots] bool: slots that may be live after an edit and aren't now: dormant ones, or all if some are pruned."""
+    candidates = np.ones((len(members), state.network.hidden[layer].slots), dtype=bool)
+    slot = state.units[layer].slot[members]
+    rows, units = np.nonzero((slot >= 0) & (pruned == 0)[:, None])
+    candidates[rows, slot[rows, units]] = False
+    return candidates
 
 
-def slots_view(probe: Probe, layer: int, members: list[int], rngs: Sequence[np.random.Generator]) -> SlotsView:
-    """All slots of a hidden layer of some learners, wired by their initial weights from and to live units."""
+def candidate_view(
+    probe: Probe, layer: int, members: list[int], rngs: Sequence[np.random.Generator], candidates: np.ndarray
+) -> CandidateView:
+    """Slots of a hidden layer of some learners, wired by their initial weights from and to live units.
+
+    candidates: [m, slots] bool.
+    """
     state, rows, stages = probe.state, probe.rows(members), probe.state.network.stages
-    everybody = members == list(range(len(state.updates)))
-    into, out = (state.initial[at] if everybody else state.initial[at].of(members) for at in (layer, layer + 1))
+    stage, upper, device = stages[layer], stages[layer + 1], state.weights.device
+    learner = torch.tensor(members, device=device)[:, None]
+    places = _padded(candidates)
+    slots = torch.from_numpy(places.clip(0)).to(device)  # [m, u]
+    into = state.initial[layer]
+    weight = into.blocks(stage.block)[learner, slots]  # [m, u, slots below, block]
     if layer > 0:
-        into = Layer(
-            _live_columns(state, into.blocks(stages[layer].block), layer - 1, members).flatten(2), into.vectors
-        )
-    out = _live_rows(state, out, layer + 1, members)
-    return SlotsView(
-        stage=stages[layer],
-        upper=stages[layer + 1],
+        weight = _of_live(state, weight, layer - 1, members)
+
+    def wire() -> Tensor:
+        columns = state.initial[layer + 1].blocks(upper.block).transpose(1, 2)[learner, slots]  # [m, u, above, block]
+        return _of_live(state, columns, layer + 1, members).transpose(1, 2).flatten(2)
+
+    return CandidateView(
+        stage=stage,
+        upper=upper,
         mode=probe.candidate_mode(layer, rows),
         below=probe.inputs[layer][rows],
         above=probe.errors[layer + 1][rows],
-        into=into,
-        out=out,
+        into=Layer(weight.flatten(2), into.vectors.mT[learner, slots].mT),
+        wire=wire,
+        places=places,
         rngs=rngs,
     )
 
 
-def _live_columns(state: State, weight: Tensor, layer: int, members: list[int]) -> Tensor:
-    """The weights [m, rows, units of `layer`, block] of live units only, in stored order, padded with zeros."""
+def _padded(mask: np.ndarray) -> np.ndarray:
+    """[m, u] the columns where each row of `mask` is True, in order, then -1."""
+    order = np.argsort(~mask, axis=1, kind="stable")[:, : mask.sum(1).max()]
+    return np.where(np.take_along_axis(mask, order, 1), order, -1)
+
+
+def _of_live(state: State, weight: Tensor, layer: int, members: list[int]) -> Tensor:
+    """The weights [m, u, slots of `layer`, block] from or to live units only, in stored order, padded with zeros."""
     slot = torch.from_numpy(state.units[layer].slot[members]).to(weight.device)[:, None, :, None]
     index = slot.clamp_min(0).expand(-1, weight.shape[1], -1, weight.shape[3])
     return weight.gather(2, index) * (slot >= 0)
-
-
-def _live_rows(state: State, out: Layer, layer: int, members: list[int]) -> Layer:
-    """The rows of `layer`'s live units only, in stored order, padded with zeros."""
-    slot = torch.from_numpy(state.units[layer].slot[members]).to(out.weight.device)
-    index, live = slot.clamp_min(0), slot >= 0
-    weight = out.weight.gather(1, index[..., None].expand(-1, -1, out.weight.shape[2])) * live[..., None]
-    vectors = out.vectors.gather(2, index[:, None].expand(-1, out.vectors.shape[1], -1)) * live[:, None]
-    return Layer(weight, vectors)

@@ -68,7 +68,7 @@ def random(view: LayerView) -> Tensor:
     """Uniform random numbers from each learner's own generator."""
     # drawn for all slots: what a learner draws must not depend on its neighbours' padding
     draws = np.stack([rng.random(view.capacity) for rng in view.rngs])
-    return torch.from_numpy(draws[:, : view.incoming.shape[1]])
+    return torch.from_numpy(np.take_along_axis(draws, view.places.clip(0), 1))
 
 
 def oldest(view: LayerView) -> Tensor:

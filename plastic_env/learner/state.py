@@ -34,7 +34,7 @@ class Units:
     @staticmethod
     def empty(n: int, width: int) -> Units:
         """Room for the units of n learners: slots, ids and cohorts are -1, the rest 0."""
-        return Units(*(np.full((n, width), fill) for fill in (-1, -1, -1, 0, 0)))
+        return Units(*(np.full((n, width), fill) for fill in EMPTY))
 
     def __len__(self) -> int:
         return len(self.slot)
@@ -56,13 +56,24 @@ class Units:
 
     def put(self, member: int, mine: Units) -> None:
         """Overwrite one learner's units by `mine`, [live]; only while nobody else holds this record."""
-        for name, empty in zip(UNIT_FIELDS, (-1, -1, -1, 0, 0), strict=True):
+        for name, empty in zip(UNIT_FIELDS, EMPTY, strict=True):
             row = getattr(self, name)[member]
             row[: len(mine)], row[len(mine) :] = getattr(mine, name), empty
 
     def join(self, more: Units) -> Units:
         """One learner's units, then more of them."""
         return Units(*(np.concatenate([getattr(self, name), getattr(more, name)]) for name in UNIT_FIELDS))
+
+    def cut(self, live: np.ndarray) -> Units:
+        """A copy of which each learner keeps the first `live` [n]."""
+        beyond = np.arange(self.slot.shape[1]) >= live[:, None]
+        return Units(
+            *(np.where(beyond, empty, getattr(self, name)) for name, empty in zip(UNIT_FIELDS, EMPTY, strict=True))
+        )
+
+    def anew(self) -> Units:
+        """The same arrays in a record that has remembered nothing of them."""
+        return Units(*(getattr(self, name) for name in UNIT_FIELDS))
 
     def resized(self, width: int) -> Units:
         """A copy with other padding."""
@@ -73,6 +84,7 @@ class Units:
 
 
 UNIT_FIELDS = ("slot", "id", "cohort", "born", "clock")
+EMPTY = (-1, -1, -1, 0, 0)  # what stands in their place where there is no unit
 
 
 COUNTERS = ("updates", "restarted", "ids", "cohorts", "frozen", "update_norms", "stored")  # arrays [n, ...] of a State

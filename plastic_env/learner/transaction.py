@@ -53,7 +53,7 @@ def apply_edits(
 
     worths: the score of every live unit by position (prune, recycle) or of every slot (grow), for
         each layer and kind of edit that anybody asks for.
-    signals: of the members whose edits select units.
+    signals: of the members whose edits select units and let some inherit.
 
     Raises:
         InvalidEdit: what shows only when it is done, such as donors that aren't there.
@@ -81,7 +81,7 @@ def apply_edits(
         if edit.optimizer_state == "reset":
             for flat in following.moments:
                 flat[member] = 0
-        if edit.selects and not edit.restarts and _inherits(edit):
+        if edit.selects and not edit.restarts and inherits(edit):
             mine = [change.of(member) for change in changes]
             _settle(state, following, member, edit, mine, signals[member], rngs[member], init)
     return following
@@ -152,28 +152,34 @@ def _select(
         again = _least(worths["recycle"], stay, counts["recycle"])
     kept, grow = stay.sum(1), counts["grow"]
     after = stored_width(int((kept + grow).max()), slots)
-    if worths["prune"] is None and not grow.any() and after == width:
-        return _Change(units, np.where(stay & ~again, np.arange(width), -1), again)
-    order = np.argsort(~stay, axis=1, kind="stable")[:, :after]  # those who stay first, in stored order
-    here = np.arange(order.shape[1]) < kept[:, None]
-    made = Units.empty(n, after)
+    # the last ones move into the gaps of those who go: little is to be moved
+    columns = np.arange(width)
+    first = columns < kept[:, None]
+    gaps, movers = np.nonzero(first & ~stay), np.nonzero(~first & stay)
+    source = np.where(first & stay & ~again, columns, -1)
+    source[gaps] = np.where(again[movers], -1, movers[1])
+    newborn = first & again
+    newborn[gaps] = again[movers]
+    made = units.resized(width)
     for name in UNIT_FIELDS:
-        column = np.take_along_axis(getattr(units, name), order, 1)
-        getattr(made, name)[:, : order.shape[1]][here] = column[here]
-    source, newborn = np.full((n, after), -1), np.zeros((n, after), dtype=bool)
-    newborn[:, : order.shape[1]] = here & np.take_along_axis(again, order, 1)
-    source[:, : order.shape[1]][here] = order[here]
-    source[newborn] = -1
+        getattr(made, name)[gaps] = getattr(units, name)[movers]
+    made = made.cut(kept).resized(after)
+    source, newborn = _resized(source, after, -1), _resized(newborn, after, fill=False)
     if worths["grow"] is not None:
         dormant = np.ones((n, slots), dtype=bool)
-        rows, columns = np.nonzero(made.exists)
-        dormant[rows, made.slot[rows, columns]] = False
+        rows, places = np.nonzero(made.exists)
+        dormant[rows, made.slot[rows, places]] = False
         chosen = _ranking(-worths["grow"], dormant)[:, : int(grow.max())]
-        rows, columns = np.nonzero(np.arange(chosen.shape[1]) < grow[:, None])
-        places = kept[rows] + columns
-        made.slot[rows, places] = chosen[rows, columns]
-        newborn[rows, places] = True
-    return _Change(Units(*(getattr(made, name) for name in UNIT_FIELDS)), source, newborn)
+        rows, picks = np.nonzero(np.arange(chosen.shape[1]) < grow[:, None])
+        made.slot[rows, kept[rows] + picks] = chosen[rows, picks]
+        newborn[rows, kept[rows] + picks] = True
+    return _Change(made.anew(), source, newborn)
+
+
+def _resized(array: np.ndarray, width: int, fill: int) -> np.ndarray:
+    """Columns cut off or filled up."""
+    more = max(0, width - array.shape[1])
+    return np.pad(array[:, :width], ((0, 0), (0, more)), constant_values=fill)
 
 
 def _ranking(worth: np.ndarray, among: np.ndarray) -> np.ndarray:
@@ -222,7 +228,7 @@ def _prepare(
     return initial
 
 
-def _inherits(edit: Edit) -> bool:
+def inherits(edit: Edit) -> bool:
     """Whether anything is to be done to live weights or optimizer state after the change."""
     insertion = edit.births and (find_insertion(edit).settles or edit.optimizer_state == "transplant")
     return bool(insertion or edit.transfer_bias)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -12,16 +12,18 @@ import torch
 from torch import Tensor
 
 from plastic_env.learner.parameters import Layer
+from plastic_env.learner.probing import Probe
 from plastic_env.learner.stages import Mode, Saved, Stage, by_unit
+from plastic_env.learner.state import Units
 
 
 class LayerView(Protocol):
     """One hidden layer of m learners, u units each (padding included), on the probe batch.
 
-    When growing, the units are all slots of the layer, wired by their initial weights to the live units below and
-    above; when pruning or recycling, they are the live ones. What is looked at is computed then, and charged to the
-    learner where it is more than what the probe has measured. Samples are those of the batch, times the positions in
-    conv layers, times the outputs of a unit. A unit feeds the next layer by `block` numbers per sample.
+    When growing, the units are the candidates, dormant slots wired by their initial weights to the live units below
+    and above; when pruning or recycling, they are the live ones. What is looked at is computed then, and charged to
+    the learner where it is more than what the probe has measured. Samples are those of the batch, times the positions
+    in conv layers, times the outputs of a unit. A unit feeds the next layer by `block` numbers per sample.
     """
 
     @property
@@ -42,6 +44,11 @@ class LayerView(Protocol):
     @property
     def ids(self) -> Tensor:
         """[m, u] in order of birth, -1 for dormant units."""
+        ...
+
+    @property
+    def places(self) -> np.ndarray:
+        """[m, u] where each unit is stored or, of candidates, its slot; -1 for padding."""
         ...
 
     @property
@@ -82,50 +89,90 @@ class LayerView(Protocol):
 
 @dataclass(frozen=True)
 class LiveView:
-    """Live units: the probe has measured all there is to see."""
+    """The live units of a layer: the probe has measured all there is to see."""
 
-    activation: Tensor
-    gradient: Tensor
-    feeds: Tensor  # [m, batch, ...] what the layer gives to the next
-    into: Layer
-    out: Layer
-    into_gradient: Layer
-    out_gradient: Layer
-    upper: Stage
-    exists: Tensor
-    ids: Tensor
+    probe: Probe
+    layer: int
+    members: list[int]
     rngs: Sequence[np.random.Generator]
-    capacity: int
 
-    @property
+    @cached_property
     def incoming(self) -> Tensor:
         """Weights [m, u, columns]."""
-        return self.into.weight
+        return self._mine(self.probe.state.layout.views(self.probe.state.weights)[self.layer].weight)
 
-    @property
+    @cached_property
     def outgoing(self) -> Tensor:
         """Weights [m, units above, block, u]."""
-        return self.out.blocks(self.upper.block).mT
+        layers = self.probe.state.layout.views(self.probe.state.weights)
+        return self._mine(layers[self.layer + 1].blocks(self._upper.block).mT)
+
+    @cached_property
+    def exists(self) -> Tensor:
+        """[m, u] bool."""
+        return self.ids >= 0
+
+    @cached_property
+    def ids(self) -> Tensor:
+        """[m, u], -1 for padding."""
+        return torch.from_numpy(self._units.id[self.members]).to(self.probe.state.weights.device)
 
     @property
+    def places(self) -> np.ndarray:
+        """[m, u]."""
+        exists = self._units.exists[self.members]
+        return np.where(exists, np.arange(exists.shape[1]), -1)
+
+    @property
+    def capacity(self) -> int:
+        """Slots."""
+        return self.probe.state.network.hidden[self.layer].slots
+
+    @cached_property
+    def activation(self) -> Tensor:
+        """[m, samples, u]."""
+        return self._seen(self.probe.features(self.layer))
+
+    @cached_property
     def fed(self) -> Tensor:
         """[m, block, u]."""
-        return _fed(self.upper, self.feeds)
+        return _fed(self._upper, self._seen(self.probe.inputs[self.layer + 1]))
 
-    @property
+    @cached_property
+    def gradient(self) -> Tensor:
+        """[m, samples, u]."""
+        return self._seen(self.probe.deltas[self.layer])
+
+    @cached_property
     def incoming_gradient(self) -> Tensor:
         """[m, u, columns]."""
-        return self.into_gradient.weight
+        return self._seen(self.probe.gradients[self.layer].weight)
 
-    @property
+    @cached_property
     def outgoing_gradient(self) -> Tensor:
         """[m, units above, block, u]."""
-        return self.out_gradient.blocks(self.upper.block).mT
+        return self._seen(self.probe.gradients[self.layer + 1].blocks(self._upper.block).mT)
+
+    @property
+    def _units(self) -> Units:
+        return self.probe.state.units[self.layer]
+
+    @property
+    def _upper(self) -> Stage:
+        return self.probe.state.network.stages[self.layer + 1]
+
+    def _mine(self, t: Tensor) -> Tensor:
+        """Rows of the population; a view if they are all of it."""
+        return t if self.members == list(range(len(t))) else t[self.members]
+
+    def _seen(self, t: Tensor) -> Tensor:
+        """Rows of the probe; a view if they are all of it."""
+        return t if self.members == self.probe.members else t[self.probe.rows(self.members)]
 
 
 @dataclass(frozen=True)
-class SlotsView:
-    """All slots of a layer, as if each were live and the others were not.
+class CandidateView:
+    """Dormant slots of a layer, as if each were live and the others were not.
 
     With normalisation by sample, candidates are normalised by the live units' mean and deviation (`mode.given`).
     """
@@ -135,8 +182,9 @@ class SlotsView:
     mode: Mode
     below: Tensor  # [m, batch, ...] what feeds the layer
     above: Tensor  # [m, batch, ..., units above] dL/dz of the layer that it feeds
-    into: Layer  # of all slots, from live units
-    out: Layer  # to live units; its weight [m, units above, slots * block] and no more is looked at
+    into: Layer  # of the candidates, from live units
+    wire: Callable[[], Tensor]  # weights to live units, [m, units above, u * block], if anybody asks
+    places: np.ndarray
     rngs: Sequence[np.random.Generator]
 
     @property
@@ -147,12 +195,12 @@ class SlotsView:
     @property
     def outgoing(self) -> Tensor:
         """Weights [m, units above, block, u]."""
-        return self.out.blocks(self.upper.block).mT
+        return self._out.blocks(self.upper.block).mT
 
     @property
     def exists(self) -> Tensor:
-        """[m, u], all True."""
-        return self.ids == -1
+        """[m, u] bool."""
+        return torch.from_numpy(self.places >= 0).to(self.incoming.device)
 
     @property
     def ids(self) -> Tensor:
@@ -162,7 +210,7 @@ class SlotsView:
     @property
     def capacity(self) -> int:
         """Slots."""
-        return self.incoming.shape[1]
+        return self.stage.slots
 
     @cached_property
     def activation(self) -> Tensor:
@@ -191,9 +239,14 @@ class SlotsView:
     @cached_property
     def outgoing_gradient(self) -> Tensor:
         """[m, units above, block, u]."""
-        found = Layer(torch.empty_like(self.out.weight), torch.empty_like(self.out.vectors))
-        self.upper.backward(self.out, self.above, self._forward[0], found, below=False)
+        found = Layer(torch.empty_like(self._out.weight), torch.empty_like(self._out.vectors))
+        self.upper.backward(self._out, self.above, self._forward[0], found, below=False)
         return found.blocks(self.upper.block).mT
+
+    @cached_property
+    def _out(self) -> Layer:
+        weight = self.wire()
+        return Layer(weight, weight.new_zeros(len(weight), 1, weight.shape[1]))  # no bias is looked at
 
     @cached_property
     def _forward(self) -> tuple[Tensor, Sequence[Saved]]:
@@ -203,7 +256,7 @@ class SlotsView:
     @cached_property
     def _delta(self) -> Tensor:
         out, saved = self._forward
-        below = self.upper.backward(self.out, self.above, out, None, below=True)
+        below = self.upper.backward(self._out, self.above, out, None, below=True)
         assert below is not None
         delta = self.stage.undo(below, saved, self.into, None, self.mode)
         return delta if isinstance(delta, Tensor) else torch.stack(delta)
