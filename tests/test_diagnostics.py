@@ -163,7 +163,8 @@ def test_removal_compares_removed_with_kept_units_and_the_survivors_with_themsel
     kept = torch.from_numpy(np.isin(old.id, new.id))
     assert kept.sum() == len(old) - 3
     h, gradient = before.inputs[2][1, :, : len(old)], before.deltas[1][1, :, : len(old)].abs().mean(0)
-    later = after.inputs[2][1, :, np.flatnonzero(np.isin(new.id, old.id))]
+    places = [new.id.tolist().index(unit) for unit in old.id[kept.numpy()]]
+    later = after.inputs[2][1, :, places]
     active = (h > 0.05).double().mean(0)
     for name, values in (("activation", active), ("gradient", gradient)):
         expected = torch.log(values[~kept].mean() / values[kept].mean()).item()

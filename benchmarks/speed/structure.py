@@ -81,8 +81,7 @@ def edits(case: Case) -> list[str]:
     def look(ranks: bool) -> None:
         made.state, life.settings = state, replace(life.settings, ranks=ranks)
         life._probe(range(N))
-        for member in range(N):
-            codec.observe(member)
+        codec.observe_all(range(N))
 
     def train() -> None:
         made.state = state

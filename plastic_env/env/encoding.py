@@ -191,38 +191,41 @@ class Codec:
 
     def observe(self, member: int) -> Observation:
         """One learner's observation, float32 within the bounds of the observation space."""
-        life, found = self.lifetime, self.lifetime.diagnosis
-        cap = life.settings.compute_cap
-        since = life.position[member] - life.edited[member]
-        spent = life.ledger.total[member]
+        return {name: values[0] for name, values in self.observe_all([member]).items()}
+
+    def observe_all(self, members: Sequence[int]) -> Observation:
+        """The observations of several learners, stacked."""
+        life, m = self.lifetime, list(members)
+        found = {name: values[m] for name, values in vars(life.diagnosis).items()}
+        cap, ones = life.settings.compute_cap, np.ones(len(m))
         whole = {
-            "progress": life.position[member] / life.updates,
-            "since_edit": _squash(since, 100),
-            "accuracy": life.accuracy[member],
-            "accuracy_change": life.accuracy_change[member],
-            "loss": _squash(life.loss[member], 1),
-            "compute_left": 1.0 if cap is None else max(0.0, 1 - spent / cap),
-            "at_shift": life.at_shift[member],
+            "progress": life.position[m] / life.updates,
+            "since_edit": _squash(life.position[m] - life.edited[m], 100),
+            "accuracy": life.accuracy[m],
+            "accuracy_change": life.accuracy_change[m],
+            "loss": _squash(life.loss[m], 1),
+            "compute_left": ones if cap is None else np.maximum(0, 1 - life.ledger.total[m] / cap),
+            "at_shift": life.at_shift[m],
         }
-        slots = np.array(life.population.capacity)
-        live = np.array(life.population.live(member))
+        state, slots = life.population.state, np.array(life.population.capacity)
+        live = np.stack([state.units[layer].live[m] for layer in state.network.editable], 1)
         layers = {
             "live": live / slots,
-            "newborn": found.newborn[member],
-            "age": _squash(found.age[member], 1000),
-            "comparable": found.comparable[member],
-            "log_activation_parity": found.log_activation_parity[member] / LOG_PARITY_LIMIT,
-            "log_gradient_parity": found.log_gradient_parity[member] / LOG_PARITY_LIMIT,
-            "dormant": found.dormant[member],
-            "effective_rank": found.effective_rank[member] / live,
-            "weight_norm": _squash(found.weight_norm[member], 1),
-            "gradient_norm": _squash(found.gradient_norm[member], 1e-3),
+            "newborn": found["newborn"],
+            "age": _squash(found["age"], 1000),
+            "comparable": found["comparable"],
+            "log_activation_parity": found["log_activation_parity"] / LOG_PARITY_LIMIT,
+            "log_gradient_parity": found["log_gradient_parity"] / LOG_PARITY_LIMIT,
+            "dormant": found["dormant"],
+            "effective_rank": found["effective_rank"] / live,
+            "weight_norm": _squash(found["weight_norm"], 1),
+            "gradient_norm": _squash(found["gradient_norm"], 1e-3),
             "growable": (slots - live) / slots,
             "prunable": (live - 1) / slots,
         }
         observation = {
-            "global": np.array([whole[name] for name in GLOBAL_FIELDS], dtype=np.float32),
-            "layers": np.stack([layers[name] for name in LAYER_FIELDS], 1).astype(np.float32),
+            "global": np.stack([whole[name] for name in GLOBAL_FIELDS], 1).astype(np.float32),
+            "layers": np.stack([layers[name] for name in LAYER_FIELDS], 2).astype(np.float32),
         }
         for name, box in self.observation_space.items():  # rounding may step over a bound
             assert isinstance(box, spaces.Box)

@@ -145,8 +145,7 @@ class PlasticVectorEnv(VectorEnv[Observation, Action, np.ndarray]):
             self._waiting[members] = False
 
     def _observe(self) -> Observation:
-        observations = [self.codec.observe(member) for member in range(self.num_envs)]
-        return _stack(self.codec.observation_space, observations)
+        return self.codec.observe_all(range(self.num_envs))
 
 
 def _stack(space: spaces.Dict, items: list[dict[str, Any]]) -> dict[str, Any]:

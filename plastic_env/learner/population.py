@@ -347,6 +347,7 @@ class Population:
                 checked.add(alike)
         if probe is not None:
             self._refuse_stale(probe)
+            probe.rows([member for member, edit in edits.items() if edit.selects])
         macs = dict.fromkeys(edits, 0)
         edits = {member: edit for member, edit in edits.items() if not edit.empty}
         if not edits:

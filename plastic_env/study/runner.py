@@ -10,16 +10,16 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
-from plastic_env.agents.base import Agent
-from plastic_env.env.encoding import Codec
+from plastic_env.env.encoding import Action, Codec
 from plastic_env.env.episode import Plan
 from plastic_env.env.lifetime import Lifetime
 from plastic_env.env.rewards import online_accuracy
@@ -92,8 +92,12 @@ def run_group(runs: list[Run], folder: Path, overwrite: bool, tick: Tick) -> Non
     lives: list[list[Decision]] = [[] for _ in runs]
     while not lifetime.over.all():
         requested, plans = {}, {}
-        for member in np.flatnonzero(~lifetime.over).tolist():
-            requested[member], plans[member] = _decide(runs[member], agents[member], codec, member, infos[member])
+        active = np.flatnonzero(~lifetime.over).tolist()
+        seen = codec.observe_all(active)
+        for row, member in enumerate(active):
+            observation = {name: values[row] for name, values in seen.items()}
+            act = partial(agents[member].act, observation, infos[member])
+            requested[member], plans[member] = _decide(runs[member], act, codec, member)
         for member, outcome in lifetime.step(plans).items():
             lives[member].append(Decision(requested[member], outcome, online_accuracy(outcome)))
             infos[member] = codec.info(member, requested[member], outcome)
@@ -104,8 +108,8 @@ def run_group(runs: list[Run], folder: Path, overwrite: bool, tick: Tick) -> Non
             write_run(folder, run, lives[member], seeds, lifetime.streams[member].shifts)
 
 
-def _decide(run: Run, agent: Agent, codec: Codec, member: int, info: dict[str, Any]) -> tuple[Plan, Plan]:
-    return _ask(run, lambda: codec.decode(member, agent.act(codec.observe(member), info)))
+def _decide(run: Run, act: Callable[[], Action], codec: Codec, member: int) -> tuple[Plan, Plan]:
+    return _ask(run, lambda: codec.decode(member, act()))
 
 
 def _ask(run: Run, question: Callable[[], Answer]) -> Answer:
