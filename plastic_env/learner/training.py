@@ -15,7 +15,7 @@ from plastic_env.learner.passes import stage_modes, timing, unknown_classes
 from plastic_env.learner.probing import mean_size
 from plastic_env.learner.state import State
 
-CACHE_BYTES = 8 * 2**20  # of what one thread works on; more and less were slower (docs/speed.md)
+CACHE_BYTES = 6 * 2**20  # of what one thread works on; more and less were slower (docs/speed.md)
 
 
 class TrainingRows(NamedTuple):
