@@ -92,6 +92,11 @@ class Network:
         """Columns per unit below, of all stages."""
         return tuple(stage.block for stage in self.stages)
 
+    @cached_property
+    def plain(self) -> bool:
+        """Whether there are only dense stages, without normalisation."""
+        return all(isinstance(stage, DenseStage) and stage.norm is None for stage in self.stages)
+
     def layout(self, widths: Sequence[int]) -> Layout:
         """Where parameters lie, for the stored widths of all stages."""
         rows = tuple(1 if stage.norm is None else stage.norm.rows for stage in self.stages)
@@ -156,6 +161,24 @@ def backward(
         error = network.hidden[under].undo(below, trace.saved[under], layers[under], gradients[under], modes[under])
         if on_delta is not None:
             on_delta(under, error)
+
+
+def descend(
+    network: Network, layers: Sequence[Layer], trace: Trace, delta: Tensor, modes: Sequence[Mode], lr: float
+) -> None:
+    """Subtract lr times the loss gradients from all parameters of a network that is `Network.plain`.
+
+    delta: [n, batch, classes] dL/dlogits.
+    """
+    for at in reversed(range(len(layers))):
+        stage = network.stages[at]
+        assert isinstance(stage, DenseStage)
+        below = stage.backward(layers[at], delta, trace.inputs[at], None, at > 0)
+        stage.descend(layers[at], delta, trace.inputs[at], lr)
+        if below is not None:
+            under = network.stages[at - 1]
+            assert isinstance(under, DenseStage)
+            delta = under.undo(below, trace.saved[at - 1], layers[at - 1], None, modes[at - 1])
 
 
 def cross_entropy_delta(logits: Tensor, targets: Tensor) -> Tensor:

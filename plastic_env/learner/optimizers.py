@@ -62,6 +62,11 @@ class Optimizer(Protocol):
 class Schedule(Protocol):
     """The updates of one stretch of training."""
 
+    @property
+    def descent(self) -> float | None:
+        """lr, if an update is nothing but w <- w - lr * gradient; else None."""
+        ...
+
     def update(self, step: int, weights: Tensor, gradients: Tensor, moments: list[Tensor]) -> tuple[Tensor, float]:
         """Update `weights` [m, P] and `moments` in place; `gradients` is used as scratch space.
 
@@ -97,6 +102,10 @@ class SGD:
 class _SGDSchedule:
     settings: SGD
     speeds: Factors | None
+
+    @property
+    def descent(self) -> float | None:
+        return self.settings.lr if self.speeds is None and not self.settings.momentum else None
 
     def update(self, step: int, weights: Tensor, gradients: Tensor, moments: list[Tensor]) -> tuple[Tensor, float]:
         change = moments[0].mul_(self.settings.momentum).add_(gradients) if moments else gradients
@@ -155,6 +164,8 @@ class _AdamSchedule:
     steps: Factors
     scales: Factors
     speeds: Factors | None
+
+    descent = None
 
     def update(self, step: int, weights: Tensor, gradients: Tensor, moments: list[Tensor]) -> tuple[Tensor, float]:
         mean, square = moments

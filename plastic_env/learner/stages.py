@@ -86,6 +86,11 @@ class DenseStage:
             torch.sum(delta, 1, keepdim=True, out=gradients.bias)
         return torch.bmm(delta, layer.weight) if below else None
 
+    def descend(self, layer: Layer, delta: Tensor, x: Tensor, lr: float) -> None:
+        """Subtract lr times the gradient from weights and biases, which is never written down by itself."""
+        layer.weight.baddbmm_(delta.mT, x, alpha=-lr)
+        layer.bias.sub_(delta.sum(1, keepdim=True), alpha=lr)
+
     def column_means(self, x: Tensor) -> Tensor:
         """Means over samples."""
         return x.mean(1)

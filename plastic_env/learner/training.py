@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from plastic_env.learner.activations import Activation
-from plastic_env.learner.network import backward, cross_entropies, cross_entropy_delta, forward
+from plastic_env.learner.network import backward, cross_entropies, cross_entropy_delta, descend, forward
 from plastic_env.learner.optimizers import Optimizer
 from plastic_env.learner.passes import stage_modes, timing, unknown_classes
 from plastic_env.learner.probing import mean_size
@@ -88,18 +88,27 @@ def _train_rows(
 ) -> Trained:
     members, weights, moments, noise = rows
     k, network = len(y), state.network
-    layers, scratch = state.layout.views(weights), torch.empty_like(weights)
-    gradients = state.layout.views(scratch)
+    layers = state.layout.views(weights)
     schedule = optimizer.schedule(state.layout, timing(state, members, k), k, weights)
     modes, ban = stage_modes(state, members, function, noise), unknown_classes(state, members)
     logits = weights.new_empty(*y.shape, state.layout.widths[-1])  # [k, m, batch, classes]
-    change, factor = scratch, 0.0
+    lr = schedule.descent if network.plain else None
+    scratch = torch.empty_like(weights)  # gradients or, where none are written down, the weights before the last update
+    gradients, change, factor = state.layout.views(scratch), scratch, 1.0
     for step in range(k):
         trace = forward(network, layers, x[step], modes, out=logits[step])
         if ban is not None:
             logits[step].add_(ban)
-        backward(network, layers, gradients, trace, cross_entropy_delta(logits[step], y[step]), modes)
-        change, factor = schedule.update(step, weights, scratch, moments)
+        delta = cross_entropy_delta(logits[step], y[step])
+        if lr is not None:
+            if step == k - 1:
+                scratch.copy_(weights)
+            descend(network, layers, trace, delta, modes, lr)
+        else:
+            backward(network, layers, gradients, trace, delta, modes)
+            change, factor = schedule.update(step, weights, scratch, moments)
+    if lr is not None:
+        change.sub_(weights)
     changes = state.layout.views(change)
     norms = torch.stack([mean_size(state, changes, members, layer) for layer in range(len(layers))], 1)
     return Trained(cross_entropies(logits, y), logits.argmax(-1) == y, norms.mul_(factor))
