@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 from collections.abc import Callable
 from functools import partial
 
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from cases import Case, Noise
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
+from torch.utils.data import TensorDataset
 
 from plastic_env import EpisodeSettings, PlasticEnv, Population
 
@@ -36,22 +38,27 @@ def plain_loop(case: Case) -> Run:
 
 def avalanche_naive(case: Case) -> Run:
     """One network under Avalanche's Naive strategy, without metrics and loggers."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        from avalanche.benchmarks.scenarios import benchmark_from_datasets
-        from avalanche.benchmarks.utils import make_tensor_classification_dataset
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from avalanche.benchmarks import benchmark_from_datasets
+        from avalanche.benchmarks.utils import as_classification_dataset
         from avalanche.training.plugins import EvaluationPlugin
         from avalanche.training.supervised import Naive
     x, y = case.batches(case.stretch)
-    samples = _images(case, x.flatten(0, 1)[None])[0]
-    data = make_tensor_classification_dataset(samples, y.flatten(), task_labels=[0] * y.numel())
+    samples = TensorDataset(_images(case, x.flatten(0, 1)[None])[0], y.flatten())
+    samples.targets = y.flatten().tolist()
+    data = as_classification_dataset(samples)
     module = case.module()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there are no loggers
+        evaluator = EvaluationPlugin(loggers=[])
     strategy = Naive(
         model=module,
         optimizer=case.torch_optimizer(module.parameters()),
         criterion=torch.nn.CrossEntropyLoss(),
         train_mb_size=case.batch,
         train_epochs=1,
-        evaluator=EvaluationPlugin(loggers=[]),
+        evaluator=evaluator,
     )
     (experience,) = benchmark_from_datasets(train=[data], test=[data]).train_stream
 
