@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -41,12 +42,13 @@ def main() -> None:
     peak = gemm_peak()
     rates = {}
     for case in cases:
-        rates[case] = race(contestants(case), options.rounds)
+        rounds = options.rounds if case.stretch > 10 else few(options.rounds)
+        rates[case] = race(contestants(case), rounds)
         print(f"{case}: " + ", ".join(f"{name} {rate:,.0f}/s" for name, rate in rates[case].items()), flush=True)
     parts = [
         "# Speed\n\nPrinted by `make bench`. Contestants took turns on one thread; figures are medians over "
-        f"{options.rounds} rounds on {machine()}, where the product of two single-precision matrices of 1,024 x 1,024 "
-        f"reaches {peak:.0f} GFLOP/s on one core.",
+        f"{options.rounds} rounds ({few(options.rounds)} for images) on {machine()}, where the product of two "
+        f"single-precision matrices of 1,024 x 1,024 reaches {peak:.0f} GFLOP/s on one core.",
         "![Learner-updates per second, relative to a plain PyTorch loop](speed.png)",
         table(rates, peak),
         "## Both cores\n\n" + lines(cores(options.rounds)),
@@ -58,6 +60,11 @@ def main() -> None:
     figure = draw({str(case): found for case, found in rates.items()}, PLAIN)
     figure.savefig(options.out / "speed.png", dpi=120)
     print("\n\n".join(parts[2:]))
+
+
+def few(rounds: int) -> int:
+    """Rounds for images, which take seconds each."""
+    return max(3, rounds // 2)
 
 
 def race(makers: dict[str, Callable[[], Run]], rounds: int) -> dict[str, float]:
@@ -112,15 +119,8 @@ def cores(rounds: int) -> list[str]:
     """Two threads or two processes against one, on a population of 32."""
     found = []
     for case in (Case("64-64-64-10", 16, "SGD"), Case("784-256-256-10", 16, "SGD")):
-        run = population(case, 32)
-        run()
-        one, two = [], []
-        for _ in range(rounds):
-            one.append(rate(run, 0.5))
-            torch.set_num_threads(2)
-            two.append(rate(run, 0.5))
-            torch.set_num_threads(1)
-        ratio = statistics.median(two) / statistics.median(one)
+        rates = race({f"{n} threads": partial(population, case, 32, threads=n) for n in (1, 2)}, 2 * rounds)
+        ratio = rates["2 threads"] / rates["1 threads"]
         found.append(f"{case}, population of 32: two threads {ratio:.2f} times one")
         found += subprocess_lines("processes.py", case.net, str(case.batch), case.optimizer, str(rounds))
     return found

@@ -52,7 +52,7 @@ class Case:
     @property
     def stretch(self) -> int:
         """Updates per call, so that a call takes a good part of a second at most."""
-        return 4 if self.net == "ConvNet" else 64
+        return 2 if self.net == "ConvNet" else 64
 
     def module(self) -> nn.Sequential:
         """The same in plain PyTorch; convolutions in channels-last order."""

@@ -107,9 +107,9 @@ def environment(case: Case) -> Run:
     return run
 
 
-def population(case: Case, n: int) -> Run:
+def population(case: Case, n: int, threads: int = 1) -> Run:
     """n learners by `Population.train`."""
-    learners = Population(n, case.inputs, 10, case.learner)
+    learners = Population(n, case.inputs, 10, case.learner, threads=threads)
     learners.begin({member: np.random.default_rng(member) for member in range(n)})
     x, y = case.batches(case.stretch)
     k = max(1, case.stretch // max(1, n // 32))

@@ -1,36 +1,52 @@
-"""Peak memory of 128 learners of 784-256-256-10 with Adam, against their bare tensors."""
+"""Peak memory of 128 learners of 784-256-256-10 with Adam, against their bare tensors. Linux only."""
 
 from __future__ import annotations
 
-import resource
+from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import torch
 from cases import Case
-from contestants import population
+
+from plastic_env import Edit, Population
 
 N = 128
 
 
-def peak() -> float:
-    """Of this process so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def peak(job: Callable[[], object]) -> int:
+    """The most bytes that this process holds while it does the job; by the kernel's own account."""
+    Path("/proc/self/clear_refs").write_text("5")  # forget earlier peaks
+    job()
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return 1024 * int(line.split()[1])
+
+
+def learners(case: Case, n: int) -> Population:
+    """n of them, alive."""
+    made = Population(n, case.inputs, 10, case.learner)
+    made.begin({member: np.random.default_rng(member) for member in range(n)})
+    return made
 
 
 def main() -> None:
-    """Print the ratio."""
+    """Print the ratios."""
     torch.set_num_threads(1)
     case = Case("784-256-256-10", 16, "Adam")
-    population(case, 1)()  # whatever torch needs once
-    before = peak()
-    run = population(case, N)
-    for _ in range(3):
-        run()
-    parameters = sum(p.numel() for p in case.module().parameters())
-    bare = 4 * N * parameters * 5  # weights, gradients, two moments, initial weights; single precision
-    used = peak() - before
+    x, y = (t[:, None].expand(-1, N, *t.shape[1:]) for t in case.batches(2))
+    one = learners(case, 1)
+    one.train(x[:, :1], y[:, :1])
+    before = peak(lambda: None)
+    made = learners(case, N)
+    training = peak(lambda: made.train(x, y)) - before
+    probe = made.probe(x[0], y[0])
+    edits = dict.fromkeys(range(N), Edit(prune=(25, 25)))
+    editing = peak(lambda: made.edit(edits, probe)) - before
+    bare = 4 * N * sum(p.numel() for p in case.module().parameters()) * 5
     print(
-        f"{N} learners of {case.net} with Adam: {used / 2**20:,.0f} MiB at peak, {used / bare:.2f} times their bare "
-        f"tensors (weights, gradients, two moments and the initial weights: {bare / 2**20:,.0f} MiB)"
+        f"{N} learners of {case.net} with Adam: {training / 2**20:,.0f} MiB at peak while training, {training / bare:.2f} "
+        f"times their bare tensors (weights, gradients, two moments and the initial weights, {bare / 2**20:,.0f} MiB); "
+        f"{editing / bare:.2f} times during an edit, which builds the next state beside the present one"
     )
 
 

@@ -92,11 +92,6 @@ class Network:
         """Columns per unit below, of all stages."""
         return tuple(stage.block for stage in self.stages)
 
-    @cached_property
-    def plain(self) -> bool:
-        """Whether there are only dense stages, without normalisation."""
-        return all(isinstance(stage, DenseStage) and stage.norm is None for stage in self.stages)
-
     def layout(self, widths: Sequence[int]) -> Layout:
         """Where parameters lie, for the stored widths of all stages."""
         rows = tuple(1 if stage.norm is None else stage.norm.rows for stage in self.stages)
@@ -164,21 +159,32 @@ def backward(
 
 
 def descend(
-    network: Network, layers: Sequence[Layer], trace: Trace, delta: Tensor, modes: Sequence[Mode], lr: float
+    network: Network,
+    layers: Sequence[Layer],
+    scratch: Sequence[Layer],
+    trace: Trace,
+    delta: Tensor,
+    modes: Sequence[Mode],
+    lr: float,
 ) -> None:
-    """Subtract lr times the loss gradients from all parameters of a network that is `Network.plain`.
+    """Subtract lr times the loss gradients from all parameters.
 
-    delta: [n, batch, classes] dL/dlogits.
+    delta: [n, batch, classes] dL/dlogits. scratch: room for the gradients of those layers that need them written down.
     """
+    error: Rows = delta
     for at in reversed(range(len(layers))):
-        stage = network.stages[at]
-        assert isinstance(stage, DenseStage)
-        below = stage.backward(layers[at], delta, trace.inputs[at], None, at > 0)
-        stage.descend(layers[at], delta, trace.inputs[at], lr)
+        stage, layer = network.stages[at], layers[at]
+        if isinstance(stage, DenseStage) and stage.norm is None:
+            assert isinstance(error, Tensor)
+            below = stage.backward(layer, error, trace.inputs[at], None, at > 0)
+            stage.descend(layer, error, trace.inputs[at], lr)
+        else:
+            below = stage.backward(layer, error, trace.inputs[at], scratch[at], at > 0)
+            for mine, gradient in zip(layer, scratch[at], strict=True):
+                mine.sub_(gradient, alpha=lr)
         if below is not None:
-            under = network.stages[at - 1]
-            assert isinstance(under, DenseStage)
-            delta = under.undo(below, trace.saved[at - 1], layers[at - 1], None, modes[at - 1])
+            under = at - 1
+            error = network.hidden[under].undo(below, trace.saved[under], layers[under], scratch[under], modes[under])
 
 
 def cross_entropy_delta(logits: Tensor, targets: Tensor) -> Tensor:

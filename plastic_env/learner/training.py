@@ -92,22 +92,21 @@ def _train_rows(
     schedule = optimizer.schedule(state.layout, timing(state, members, k), k, weights)
     modes, ban = stage_modes(state, members, function, noise), unknown_classes(state, members)
     logits = weights.new_empty(*y.shape, state.layout.widths[-1])  # [k, m, batch, classes]
-    lr = schedule.descent if network.plain else None
-    scratch = torch.empty_like(weights)  # gradients or, where none are written down, the weights before the last update
+    scratch = torch.empty_like(weights)
     gradients, change, factor = state.layout.views(scratch), scratch, 1.0
     for step in range(k):
         trace = forward(network, layers, x[step], modes, out=logits[step])
         if ban is not None:
             logits[step].add_(ban)
         delta = cross_entropy_delta(logits[step], y[step])
-        if lr is not None:
+        if schedule.descent is not None:
             if step == k - 1:
-                scratch.copy_(weights)
-            descend(network, layers, trace, delta, modes, lr)
+                change = weights.clone()
+            descend(network, layers, gradients, trace, delta, modes, schedule.descent)
         else:
             backward(network, layers, gradients, trace, delta, modes)
             change, factor = schedule.update(step, weights, scratch, moments)
-    if lr is not None:
+    if schedule.descent is not None:
         change.sub_(weights)
     changes = state.layout.views(change)
     norms = torch.stack([mean_size(state, changes, members, layer) for layer in range(len(layers))], 1)
