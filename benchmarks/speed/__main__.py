@@ -54,6 +54,7 @@ def main() -> None:
         "## Both cores\n\n" + lines(cores(options.rounds)),
         "## Structure\n\n" + lines(subprocess_lines("structure.py")),
         "## Memory and start\n\n" + lines(subprocess_lines("memory.py") + subprocess_lines("startup.py")),
+        (HERE / "notes.md").read_text().strip(),
     ]
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "speed.md").write_text("\n\n".join(parts) + "\n")

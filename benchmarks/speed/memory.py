@@ -44,9 +44,10 @@ def main() -> None:
     editing = peak(lambda: made.edit(edits, probe)) - before
     bare = 4 * N * sum(p.numel() for p in case.module().parameters()) * 5
     print(
-        f"{N} learners of {case.net} with Adam: {training / 2**20:,.0f} MiB at peak while training, {training / bare:.2f} "
-        f"times their bare tensors (weights, gradients, two moments and the initial weights, {bare / 2**20:,.0f} MiB); "
-        f"{editing / bare:.2f} times during an edit, which builds the next state beside the present one"
+        f"{N} learners of {case.net} with Adam: {training / 2**20:,.0f} MiB at peak while training, "
+        f"{training / bare:.2f} times their bare tensors (weights, gradients, two moments and the initial weights, "
+        f"{bare / 2**20:,.0f} MiB); {editing / bare:.2f} times during an edit, which builds the next state beside the "
+        "present one"
     )
 
 
