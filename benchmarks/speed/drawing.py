@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+TICKS = (0.25, 0.5, 1, 2, 4, 8, 16)
 ORDER = ("Avalanche", "plain", "vmap", "environment", "population of 8", "population of 32", "population of 128")
 
 
@@ -19,9 +20,13 @@ def draw(rates: dict[str, dict[str, float]], base: str) -> Figure:
         ours = [name.startswith(("environment", "population")) for name in names]
         ax.barh(names, ratios, color=["tab:green" if mine else "tab:gray" for mine in ours])
         for at, ratio in enumerate(ratios):
-            ax.text(ratio, at, f" {ratio:.2g}", va="center", fontsize=8)
-        ax.set(xscale="log", title=case, xlim=(min(ratios) / 1.5, max(ratios) * 2.5))
-        ax.axvline(1, color="black", linewidth=0.8)
+            box = {"color": "white", "pad": 0.5}
+            ax.annotate(
+                f"{ratio:.2g}", (ratio, at), (4, 0), textcoords="offset points", va="center", fontsize=8, bbox=box
+            )
+        ax.axvline(1, color="black", linewidth=0.8, zorder=0)
+        ax.set_xscale("log", base=2)
+        ax.set(title=case, xticks=TICKS, xticklabels=[f"{tick:g}" for tick in TICKS], xlim=(0.2, 2 * max(1, *ratios)))
         ax.tick_params(labelsize=8)
         ax.title.set_fontsize(9)
     for ax in list(axes):
