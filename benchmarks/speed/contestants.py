@@ -94,8 +94,8 @@ def vmap_ensemble(case: Case, n: int) -> Run:
 
 
 def environment(case: Case) -> Run:
-    """`PlasticEnv.step` with a budget of 100 (ConvNet: 10) and no edit, with all that belongs to a decision."""
-    budget = 100 if case.stretch > 10 else 10
+    """`PlasticEnv.step` with a budget of 100 and no edit, with all that belongs to a decision."""
+    budget = 100
     env = PlasticEnv(Noise(case), EpisodeSettings(case.learner))
     env.reset(seed=0)
     action = env.episode.action(budget=budget)
@@ -111,8 +111,8 @@ def population(case: Case, n: int, threads: int = 1) -> Run:
     """n learners by `Population.train`."""
     learners = Population(n, case.inputs, 10, case.learner, threads=threads)
     learners.begin({member: np.random.default_rng(member) for member in range(n)})
-    x, y = case.batches(case.stretch)
-    k = max(1, case.stretch // max(1, n // 32))
+    k = max(1, 64 // max(1, n // 32)) if isinstance(case.inputs, int) else 8
+    x, y = case.batches(k)
     x, y = (t[:k, None].expand(-1, n, *t.shape[1:]).contiguous() for t in (x, y))
 
     def run() -> int:

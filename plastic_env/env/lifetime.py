@@ -24,7 +24,7 @@ from plastic_env.learner.probing import Diagnosis, Probe, Removal, diagnose, mea
 from plastic_env.learner.snapshots import Captured
 from plastic_env.streams import Scenario, TaskStream
 
-CHUNK_BYTES = 16 * 2**20  # inputs laid out at a time
+CHUNK_BYTES = 64 * 2**20  # inputs laid out at a time
 CHUNK_UPDATES = 64
 _ARRAYS = ("position", "edited", "accuracy", "accuracy_change", "loss", "at_shift", "over")  # of Lifetime, [n] each
 
