@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -84,25 +85,20 @@ class Edit:
 
 def find_insertion(edit: Edit) -> Insertion:
     """The edit's insertion rule."""
-    rule = edit.insertion
-    if isinstance(rule, str):
-        return look_up(INSERTIONS, rule, "insertion rule")
-    if isinstance(rule, type) or not hasattr(rule, "settle"):
-        raise InvalidEdit(
-            f"insertion is {rule!r}; give a rule, such as Net2Wider(), or one of {', '.join(INSERTIONS)}."
-        )
-    return rule
+    return _find("insertion", edit.insertion, INSERTIONS, "settle", "Net2Wider()")
 
 
 def find_trainability(edit: Edit) -> Trainability | None:
     """The edit's trainability rule."""
-    rule = edit.trainability
+    return _find("trainability", edit.trainability, TRAINABILITY, "newborns", "TwoSpeed()")
+
+
+def _find(name: str, rule: Any, table: Mapping[str, Any], method: str, example: str) -> Any:
+    """The rule of that name or, if it has the method that such rules have, the rule itself."""
     if isinstance(rule, str):
-        return look_up(TRAINABILITY, rule, "trainability rule")
-    if isinstance(rule, type) or not hasattr(rule, "newborns"):
-        raise InvalidEdit(
-            f"trainability is {rule!r}; give a rule, such as TwoSpeed(), or one of {', '.join(TRAINABILITY)}."
-        )
+        return look_up(table, rule, f"{name} rule")
+    if isinstance(rule, type) or not hasattr(rule, method):
+        raise InvalidEdit(f"{name} is {rule!r}; give a rule, such as {example}, or one of {', '.join(table)}.")
     return rule
 
 

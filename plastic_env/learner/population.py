@@ -30,7 +30,7 @@ from plastic_env.learner.repacking import repack, unchanged
 from plastic_env.learner.scoring import score_units
 from plastic_env.learner.settings import LearnerSettings
 from plastic_env.learner.stages import Mode, Rows
-from plastic_env.learner.state import COUNTERS, State, Units, stored_width
+from plastic_env.learner.state import COUNTERS, State, Units, resized, stored_width
 from plastic_env.learner.training import TrainingRows, train_rows
 from plastic_env.learner.transaction import apply_edits, inherits
 
@@ -200,8 +200,7 @@ class Population:
             live[list(units)] = [len(learner[layer]) for learner, _ in units.values()]
             slots = state.initial[layer].weight.shape[1]
             width = int(live.max()) if layer == len(self.network.hidden) else stored_width(int(live.max()), slots)
-            made, source = old.resized(width), unchanged(old)[:, :width]
-            source = np.pad(source, ((0, 0), (0, width - source.shape[1])), constant_values=-1)
+            made, source = old.resized(width), resized(unchanged(old), width, -1)
             for member, (learner, keep) in units.items():
                 made.put(member, learner[layer])
                 if not keep:
@@ -263,9 +262,9 @@ class Population:
         weights = state.weights if self._is_everybody(members) else state.weights[members]
         layers, scratch = state.layout.views(weights), torch.empty_like(weights)
         gradients = state.layout.views(scratch)
-        modes, ban = self._modes(members), unknown_classes(self.state, members)
+        modes = self._modes(members)
         trace = forward(network, layers, network.accept(x), modes)
-        logits = trace.logits if ban is None else trace.logits + ban
+        logits = self._of_known_classes(trace.logits, members)
         losses, head = cross_entropies(logits, y), cross_entropy_delta(logits, y)
         errors: dict[int, Tensor] = {}
 
@@ -302,8 +301,7 @@ class Population:
         schedule = self.settings.optimizer.schedule(state.layout, timing(state, members, 1), 1, flats[0])
         schedule.update(0, flats[0], probe.parameter_gradients.clone(), flats[1:])
         trace = forward(self.network, state.layout.views(flats[0]), probe.inputs[0], probe.modes)
-        ban = unknown_classes(self.state, members)
-        after = cross_entropies(trace.logits if ban is None else trace.logits + ban, probe.labels)
+        after = cross_entropies(self._of_known_classes(trace.logits, members), probe.labels)
         found = sample_plasticity(probe.losses, after).mean(-1)
         return torch.nan_to_num(found).double().cpu().numpy()
 
@@ -320,11 +318,11 @@ class Population:
             raise InvalidData(
                 f"The inputs are {given}; give a tensor ({len(members)}, samples, {self.network.inputs})."
             )
-        state, ban = self.state, unknown_classes(self.state, members)
+        state = self.state
         weights = state.weights if self._is_everybody(members) else state.weights[members]
         modes = [mode._replace(statistics="running") for mode in self._modes(members)]
         logits = forward(self.network, state.layout.views(weights), self.network.accept(x.to(weights)), modes).logits
-        return logits if ban is None else logits + ban
+        return self._of_known_classes(logits, members)
 
     def edit(self, edits: Mapping[int, Edit], probe: Probe | None = None) -> dict[int, int]:
         """Carry out one edit per named member: all of them or, if any can't be done, none.
@@ -405,6 +403,11 @@ class Population:
                 "give larger batches, or choose norm='layer'."
             )
         return x, y.to(weights.device, torch.int64)
+
+    def _of_known_classes(self, logits: Tensor, members: list[int]) -> Tensor:
+        """Logits [m, samples, classes], -inf for classes that a learner doesn't have."""
+        ban = unknown_classes(self.state, members)
+        return logits if ban is None else logits + ban
 
     def _modes(self, members: list[int]) -> list[Mode]:
         return stage_modes(self.state, members, self.activation)

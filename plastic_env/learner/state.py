@@ -77,10 +77,15 @@ class Units:
 
     def resized(self, width: int) -> Units:
         """A copy with other padding."""
-        made, kept = Units.empty(len(self), width), min(width, self.slot.shape[1])
-        for name in UNIT_FIELDS:
-            getattr(made, name)[:, :kept] = getattr(self, name)[:, :kept]
-        return made
+        return Units(
+            *(resized(getattr(self, name), width, empty) for name, empty in zip(UNIT_FIELDS, EMPTY, strict=True))
+        )
+
+
+def resized(table: np.ndarray, width: int, fill: int) -> np.ndarray:
+    """A copy of [n, columns] with columns cut off or filled up."""
+    more = max(0, width - table.shape[1])
+    return np.pad(table[:, :width], ((0, 0), (0, more)), constant_values=fill)
 
 
 UNIT_FIELDS = ("slot", "id", "cohort", "born", "clock")

@@ -18,7 +18,7 @@ from plastic_env.learner.edits import KINDS, Edit, find_insertion, find_trainabi
 from plastic_env.learner.insertion import Birth, Settling
 from plastic_env.learner.parameters import Layer, draw_all
 from plastic_env.learner.repacking import Source, repack, unchanged
-from plastic_env.learner.state import UNIT_FIELDS, State, Units, stored_width
+from plastic_env.learner.state import UNIT_FIELDS, State, Units, resized, stored_width
 from plastic_env.learner.trainability import Phase
 from plastic_env.learner.transfer import named_donors, nearest_donors, transfer_biases, transplant
 
@@ -164,7 +164,7 @@ def _select(
     for name in UNIT_FIELDS:
         getattr(made, name)[gaps] = getattr(units, name)[movers]
     made = made.cut(kept).resized(after)
-    source, newborn = _resized(source, after, -1), _resized(newborn, after, fill=False)
+    source, newborn = resized(source, after, -1), resized(newborn, after, fill=False)
     if worths["grow"] is not None:
         dormant = np.ones((n, slots), dtype=bool)
         rows, places = np.nonzero(made.exists)
@@ -174,12 +174,6 @@ def _select(
         made.slot[rows, kept[rows] + picks] = chosen[rows, picks]
         newborn[rows, kept[rows] + picks] = True
     return _Change(made.anew(), source, newborn)
-
-
-def _resized(array: np.ndarray, width: int, fill: int) -> np.ndarray:
-    """Columns cut off or filled up."""
-    more = max(0, width - array.shape[1])
-    return np.pad(array[:, :width], ((0, 0), (0, more)), constant_values=fill)
 
 
 def _ranking(worth: np.ndarray, among: np.ndarray) -> np.ndarray:
