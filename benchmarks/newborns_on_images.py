@@ -16,12 +16,16 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 
 import numpy as np
+import torch
+import torch
 from scipy.stats import CensoredData, ecdf
 
 from plastic_env import SGD, Adam, Conv, Edit, EpisodeSettings, LearnerSettings, Lifetime, Plan
 from plastic_env.learner.allocation import allocate
 from plastic_env.learner.cohorts import CohortHistory, CohortPoint
 from plastic_env.scenarios import iid
+from plastic_env.scenarios.data import load
+from plastic_env.scenarios.data import load
 
 TRUNK = (Conv(32, editable=False), Conv(64, editable=False))
 SLOTS = (512, 512, 256)
@@ -62,8 +66,8 @@ def run(job: Job) -> Found:
     """Live through all cycles."""
     start = time.perf_counter()
     scenario = iid.Iid(f"npz:{job.data}", job.cycles, 1, job.batch)
-    data = scenario.stream(0).data
-    scenario = iid.Iid(f"npz:{job.data}", job.cycles, job.epochs * (len(data.targets) // job.batch), job.batch)
+    data = load(scenario.data)
+    scenario = iid.Iid(f"npz:{job.data}", job.cycles, job.epochs * (len(data.train) // job.batch), job.batch)
     learner = LearnerSettings(
         hidden=(*TRUNK, *SLOTS),
         live=START if job.method == "grow" else 1.0,
@@ -104,10 +108,10 @@ def _edit(job: Job, live: np.ndarray, final: np.ndarray, edits_left: int) -> Edi
 
 def _test_accuracy(life: Lifetime, data) -> np.ndarray:
     hits = 0
-    for x, y in zip(data.test_inputs.split(250), data.test_targets.split(250), strict=True):
-        logits = life.population.predict(x[None].expand(len(life), -1, -1))
-        hits = hits + (logits.argmax(-1) == y).sum(-1).numpy()
-    return hits / len(data.test_targets)
+    for rows in torch.arange(len(data.test)).split(250):
+        logits = life.population.predict(data.test.fetch(rows).expand(len(life), -1, -1))
+        hits = hits + (logits.argmax(-1) == data.test.targets[rows]).sum(-1).numpy()
+    return hits / len(data.test)
 
 
 def mean_interval(values: np.ndarray) -> str:

@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
         "all raw numbers. Runs that are finished already are read, not repeated.",
     )
     compare.add_argument(
-        "--scenario", default="plastic_env/PermutedDigits-v0", metavar="ID", help="default: %(default)s"
+        "--scenario", default="plastic_env/PermutedDigits-small-v0", metavar="ID", help="default: %(default)s"
     )
     compare.add_argument(
         "--methods",

@@ -8,11 +8,29 @@ from typing import Any
 from plastic_env.env.episode import EpisodeSettings
 from plastic_env.env.single import PlasticEnv
 from plastic_env.env.vector import PlasticVectorEnv
-from plastic_env.errors import InvalidSetting, is_whole, look_up
-from plastic_env.scenarios import iid, permuted, random_labels
-from plastic_env.streams import Scenario
+from plastic_env.errors import look_up
+from plastic_env.scenarios import (
+    class_incremental,
+    class_pairs,
+    domains,
+    five_plus_one,
+    iid,
+    mixed,
+    noisy_labels,
+    permuted,
+    permuted_labels,
+    random_labels,
+    recurring,
+    rotations,
+    warm_start,
+)
+from plastic_env.streams.stream import Scenario
 
-SCENARIOS: dict[str, Scenario] = {**iid.SETTINGS, **permuted.SETTINGS, **random_labels.SETTINGS}
+_FAMILIES = (
+    *(iid, permuted, permuted_labels, random_labels, noisy_labels, rotations, domains, recurring, mixed),
+    *(class_pairs, five_plus_one, class_incremental, warm_start),
+)
+SCENARIOS: dict[str, Scenario] = {name: scenario for family in _FAMILIES for name, scenario in family.SETTINGS.items()}
 NAMESPACE = "plastic_env"
 
 
@@ -26,9 +44,6 @@ def find(name: str, **changes: Any) -> Scenario:
     known = {field.name: None for field in fields(scenario)}  # type: ignore[arg-type]
     for key in changes:
         look_up(known, key, f"setting of {name}")
-    for key in ("tasks", "updates", "batch_size"):
-        if not is_whole(changes.get(key, 1), 1):
-            raise InvalidSetting(f"{key} is {changes[key]!r}; give a whole number of at least 1.")
     return replace(scenario, **changes)  # type: ignore[type-var]
 
 

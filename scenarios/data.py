@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from plastic_env.errors import InvalidData, look_up
-from plastic_env.streams import Dataset
+from plastic_env.streams.samples import Dataset, Samples
 
 NPZ = "npz:"
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -39,10 +39,24 @@ def digits() -> Dataset:
 
     images, labels = load_digits(return_X_y=True)
     test = np.arange(len(images)) % 5 == 0
-    pixels = (images - images[~test].mean()) / images[~test].std()
-    x = torch.from_numpy(pixels.astype(np.float32))
-    y = torch.from_numpy(labels.astype(np.int64))
-    return Dataset("digits", x[~test], y[~test], x[test], y[test], classes=10, shape=(1, 8, 8))
+    train = images[~test]
+    x, y = torch.from_numpy(images.astype(np.uint8)), torch.from_numpy(labels.astype(np.int64))
+    parts = [Samples(x[rows], y[rows], float(train.mean()), float(1 / train.std())) for rows in (~test, test)]
+    return Dataset("digits", parts[0], parts[1], classes=10, shape=(1, 8, 8))
+
+
+def digit_pairs() -> Dataset:
+    """Two of the digits side by side: images of 8 x 16 in a hundred classes, 00 to 99, with 60 pairs each for training
+    and 20 for testing, made of images for training and for testing only."""
+    single, rng = digits(), np.random.default_rng(0)
+    parts = []
+    for part, count in ((single.train, 60), (single.test, 20)):
+        sides = [np.flatnonzero(part.targets.numpy() == digit) for digit in range(10)]
+        pairs = [[rng.choice(sides[side], count) for side in divmod(label, 10)] for label in range(100)]
+        images = part.inputs.view(-1, 8, 8)[torch.from_numpy(np.array(pairs))]  # [100, 2, count, 8, 8]
+        x = images.permute(0, 2, 3, 1, 4).reshape(-1, 128)
+        parts.append(Samples(x, torch.arange(100).repeat_interleave(count), part.offset, part.scale))
+    return Dataset("digit_pairs", parts[0], parts[1], classes=100, shape=(1, 8, 16))
 
 
 def from_npz(path: Path) -> Dataset:
@@ -71,17 +85,30 @@ def from_npz(path: Path) -> Dataset:
             f"{path} has x_train {train.dtype} {train.shape} and x_test {test.dtype} {test.shape}; give numbers "
             "[n, features], [n, height, width] or [n, height, width, channels], alike in both."
         )
-    x, y, xt, yt = _samples(train, train), _labels(path, arrays["y_train"]), _samples(test, train), arrays["y_test"]
     shape = None if train.ndim == 2 else (1 if train.ndim == 3 else train.shape[3], *train.shape[1:3])
-    return Dataset(path.stem, x, y, xt, _labels(path, yt), classes=int(y.max()) + 1, shape=shape)
+    offset, scale = _standard(train)
+    parts = [
+        Samples(_flat(arrays[f"x_{part}"]), _labels(path, arrays[f"y_{part}"]), offset, scale)
+        for part in ("train", "test")
+    ]
+    return Dataset(path.stem, parts[0], parts[1], classes=int(parts[0].targets.max()) + 1, shape=shape)
 
 
-def _samples(x: np.ndarray, train: np.ndarray) -> torch.Tensor:
-    """Standardised by the training part, flat, one channel after the other."""
+def _flat(x: np.ndarray) -> torch.Tensor:
+    """[samples, features], one channel after the other, as bytes if that is what they are."""
+    stored = x if x.dtype == np.uint8 else x.astype(np.float32)
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(stored, -1, 1) if x.ndim == 4 else stored)).flatten(1)
+
+
+def _standard(train: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """[features] what to subtract, and what to multiply with then, for mean 0 and variance 1 of each channel, or of all
+    features together."""
     axes = tuple(range(3)) if train.ndim == 4 else None
     mean, deviation = train.mean(axes, dtype=np.float64), train.std(axes, dtype=np.float64)
-    scaled = (x.astype(np.float32) - mean.astype(np.float32)) / np.maximum(deviation, 1e-12).astype(np.float32)
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(scaled, -1, 1) if x.ndim == 4 else scaled)).flatten(1)
+    pixels = int(np.prod(train.shape[1:3])) if train.ndim == 4 else int(np.prod(train.shape[1:]))
+    both = (np.repeat(np.atleast_1d(values), pixels) for values in (mean, 1 / np.maximum(deviation, 1e-12)))
+    offset, scale = (torch.from_numpy(values.astype(np.float32)) for values in both)
+    return offset, scale
 
 
 def _labels(path: Path, y: np.ndarray) -> torch.Tensor:
@@ -91,4 +118,4 @@ def _labels(path: Path, y: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(flat.astype(np.int64))
 
 
-DATASETS = {"digits": digits}
+DATASETS = {"digits": digits, "digit_pairs": digit_pairs}

@@ -15,7 +15,9 @@ from plastic_env.scenarios import find
 
 def live_through(method, tasks=20, updates=3):
     """Width and edits after every task of a short stream."""
-    life = Lifetime(find("PermutedDigits-v0", tasks=tasks, updates=updates), EpisodeSettings(learner=method.learner))
+    life = Lifetime(
+        find("PermutedDigits-small-v0", tasks=tasks, updates=updates), EpisodeSettings(learner=method.learner)
+    )
     codec, agent = Codec(life), method.make()
     agent.reset(codec.spec, 0)
     life.begin({0: np.random.default_rng(0)})

@@ -91,7 +91,7 @@ def test_wheel_holds_agents_and_scenarios_inside_the_package(tmp_path):
     zipfile.ZipFile(wheel).extractall(site)
     code = (
         "import plastic_env, plastic_env.agents, plastic_env.scenarios, gymnasium; print(plastic_env.agents.__file__);"
-        "env = gymnasium.make('plastic_env/PermutedDigits-v0', tasks=2); env.reset(seed=0)"
+        "env = gymnasium.make('plastic_env/PermutedDigits-small-v0', tasks=2); env.reset(seed=0)"
     )
     found = subprocess.run(
         [sys.executable, "-c", code],

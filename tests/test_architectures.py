@@ -364,7 +364,7 @@ def test_channels_of_a_single_pixel_can_be_grown():
 
 def test_an_episode_that_batch_normalisation_cannot_live_is_refused_at_once():
     for sizes in ({"batch_size": 1}, {"probe_samples": 1}):
-        scenario = find("PermutedDigits-v0", tasks=2, updates=20, batch_size=sizes.get("batch_size", 16))
+        scenario = find("PermutedDigits-small-v0", tasks=2, updates=20, batch_size=sizes.get("batch_size", 16))
         settings = EpisodeSettings(LearnerSettings(norm="batch"), probe_samples=sizes.get("probe_samples", 64))
         with pytest.raises(InvalidSetting, match="at least 2 in each"):
             Lifetime(scenario, settings)

@@ -75,7 +75,7 @@ def test_impossible_settings_are_refused(wrong):
 
 
 def test_results_keep_every_cohort(tmp_path):
-    study = Study("PermutedDigits-v0", ("grow",), (0,), (("tasks", 6),))
+    study = Study("PermutedDigits-small-v0", ("grow",), (0,), (("tasks", 6),))
     run_study(study, tmp_path, show_progress=False)
     result = read_run(tmp_path, study.groups()[0][0])
     points = result.cohorts().of(0, 1)

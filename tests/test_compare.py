@@ -63,7 +63,7 @@ def test_table_json_and_raw_rows_agree(tmp_path, capsys):
     code, out, err = run(capsys, "--methods", "dense,grow", "reset", "--out", tmp_path, "--json")
     assert code == 0
     found = json.loads(out)
-    assert found["scenario"] == "plastic_env/PermutedDigits-v0"
+    assert found["scenario"] == "plastic_env/PermutedDigits-small-v0"
     assert list(found["methods"]) == ["dense", "grow", "reset"]
     assert "%" in err  # the progress bar
     for name, summary in found["methods"].items():
@@ -112,7 +112,7 @@ def test_finished_runs_are_read_and_overwrite_repeats_them(tmp_path, capsys, mon
 
 
 def test_processes_and_one_process_give_the_same_bytes(tmp_path):
-    study = Study("PermutedDigits-v0", ("dense", "recycle"), (0, 1), (("tasks", 3),))
+    study = Study("PermutedDigits-small-v0", ("dense", "recycle"), (0, 1), (("tasks", 3),))
     one, two = (compare(study, tmp_path / str(n), threads=n, show_progress=False) for n in (1, 2))
     assert one.table == two.table
     for file in (tmp_path / "1").glob("*.parquet"):
@@ -189,7 +189,7 @@ def test_an_agent_may_import_from_beside_it(tmp_path, capsys):
     ("arguments", "message"),
     [
         (["--methods", "recycel"], "Did you mean 'recycle'? Known: dense, reset, grow"),
-        (["--scenario", "PermutedDigit-v0"], "Did you mean 'PermutedDigits-v0'"),
+        (["--scenario", "PermutedDigit-v0"], "Did you mean 'PermutedDigits-small-v0'"),
         (["--seeds", "0"], "--seeds is 0"),
         (["--threads", "-2"], "--threads is -2"),
         (["--tasks", "0"], "tasks is 0; give a whole number of at least 1"),
@@ -275,14 +275,14 @@ def test_compare_lives_the_lives_of_the_gymnasium_environment(tmp_path):
     """Seed s of a study is `reset(seed=s)` of the environment."""
     import gymnasium
 
-    compare(Study("PermutedDigits-v0", ("dense",), (0, 1), (("tasks", 2),)), tmp_path, show_progress=False)
+    compare(Study("PermutedDigits-small-v0", ("dense",), (0, 1), (("tasks", 2),)), tmp_path, show_progress=False)
     file = next(tmp_path.glob("dense-seed001*"))
     stored = np.concatenate(pq.read_table(file).to_pydict()["accuracy"])
-    env = gymnasium.make("plastic_env/PermutedDigits-v0", tasks=2)
+    env = gymnasium.make("plastic_env/PermutedDigits-small-v0", tasks=2)
     env.reset(seed=1)
     env.step(env.unwrapped.episode.action())
     env.step(env.unwrapped.episode.action())
     lived = np.concatenate([outcome.accuracy for outcome in env.unwrapped.outcomes])
     np.testing.assert_allclose(lived, stored, atol=1 / 16)  # rounding may flip a sample
     assert np.abs(lived - stored).mean() < 1e-3
-    assert find("PermutedDigits-v0", tasks=2).stream(0).updates == len(lived)
+    assert find("PermutedDigits-small-v0", tasks=2).stream(0).updates == len(lived)

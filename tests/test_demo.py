@@ -10,7 +10,7 @@ METHODS = ("dense", "reset", "recycle", "grow", "grow_smooth_leaky")
 
 @pytest.fixture(scope="module")
 def summaries(tmp_path_factory):
-    study = Study("plastic_env/PermutedDigits-v0", METHODS, tuple(range(8)))
+    study = Study("plastic_env/PermutedDigits-small-v0", METHODS, tuple(range(8)))
     return compare(study, tmp_path_factory.mktemp("demo"), threads=2, show_progress=False).summaries
 
 

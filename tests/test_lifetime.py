@@ -12,7 +12,7 @@ from plastic_env.errors import InvalidEdit, InvalidSetting, UnknownName
 from plastic_env.learner.compute import forward_macs, training_macs
 from plastic_env.scenarios import find
 
-SCENARIO = find("PermutedDigits-v0", tasks=3, updates=20)
+SCENARIO = find("PermutedDigits-small-v0", tasks=3, updates=20)
 SMALL = LearnerSettings(hidden=(16, 12))
 
 
@@ -59,7 +59,7 @@ def test_probe_batch_is_the_latest_that_was_trained_on():
 
 
 def test_first_probe_holds_no_sample_of_a_later_task():
-    scenario = find("PermutedDigits-v0", tasks=10, updates=2)
+    scenario = find("PermutedDigits-small-v0", tasks=10, updates=2)
     life = begun(scenario=scenario)
     x, _ = life.streams[0].batches(0, 2)
     first = {tuple(row) for row in x.flatten(0, 1).tolist()}

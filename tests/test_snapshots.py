@@ -13,7 +13,7 @@ from plastic_env.errors import InvalidEdit, InvalidSnapshot
 from plastic_env.learner import snapshots
 from plastic_env.learner.trainability import TwoSpeed
 
-ID = "plastic_env/PermutedDigits-v0"
+ID = "plastic_env/PermutedDigits-small-v0"
 LEARNER = LearnerSettings(hidden=(24, 16), live=0.5)
 EDITS = [
     {"grow": 3, "trainability": "two_speed", "optimizer_state": "transplant", "store": True},

@@ -10,7 +10,7 @@ from plastic_env import SGD, LearnerSettings, PlasticVectorEnv
 from plastic_env.env.encoding import KINDS
 from plastic_env.errors import InvalidAction, InvalidSetting
 
-ID = "plastic_env/PermutedDigits-v0"
+ID = "plastic_env/PermutedDigits-small-v0"
 SHAPE = {"tasks": 8, "updates": 60}
 LEARNER = LearnerSettings(hidden=(24, 16), live=0.5)
 N = 6

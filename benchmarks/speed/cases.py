@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from plastic_env import SGD, Adam, Conv, LearnerSettings
-from plastic_env.streams import Dataset, Task, TaskStream, epochs
+from plastic_env.streams.samples import Dataset, Samples
+from plastic_env.streams.stream import Signature, Task, TaskStream, epochs
 
 TRUNK = (Conv(32, editable=False), Conv(64, editable=False))
 NETS = {
@@ -90,9 +91,9 @@ class Noise:
         data = noise(self.case)
 
         def draw(index: int, rng: np.random.Generator) -> Task:
-            return Task(epochs(rng, SAMPLES, self.updates, self.case.batch))
+            return Task(data.train, epochs(rng, SAMPLES, self.updates, self.case.batch))
 
-        return TaskStream(data, (self.updates,), self.case.batch, draw, seed)
+        return TaskStream(Signature.of(data), (self.updates,), self.case.batch, draw, seed)
 
 
 @cache
@@ -102,7 +103,7 @@ def noise(case: Case) -> Dataset:
     x = torch.randn(SAMPLES, case.features, generator=generator)
     y = torch.randint(CLASSES, (SAMPLES,), generator=generator)
     shape = None if isinstance(case.inputs, int) else case.inputs
-    return Dataset("noise", x, y, x[:10], y[:10], CLASSES, shape)
+    return Dataset("noise", Samples(x, y), Samples(x[:10], y[:10]), CLASSES, shape)
 
 
 CASES = [Case(net, batch, name) for net in NETS for batch in BATCHES[net] for name in OPTIMIZERS]

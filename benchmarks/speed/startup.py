@@ -16,7 +16,7 @@ def main() -> None:
     times = []
     for seed in range(9):
         start = time.perf_counter()
-        env = gymnasium.make("plastic_env/PermutedDigits-v0")
+        env = gymnasium.make("plastic_env/PermutedDigits-small-v0")
         env.reset(seed=seed)
         env.step(env.unwrapped.episode.action(budget=1))
         times.append(time.perf_counter() - start)

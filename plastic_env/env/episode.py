@@ -93,6 +93,7 @@ class Outcome:
     removal: what the edit removed and what that did to the survivors, if it removed anything.
     plasticity: sample plasticity at the end, if it is measured (`EpisodeSettings.plasticity`).
     cohorts: all live cohorts with older units beside them, right after an edit of units, if any, and after training.
+    weights: [stop - start] what each batch counts for the stream's score; over the whole stream they add up to 1.
     macs: multiply-accumulates of the step.
     shift: whether it ended at a task boundary; always False when boundaries are hidden.
     """
@@ -110,6 +111,7 @@ class Outcome:
     plasticity: float | None
     cohorts: tuple[CohortPoint, ...]
     macs: int
+    weights: np.ndarray
     stream_updates: int
     shift: bool
     diverged: bool

@@ -22,7 +22,7 @@ from plastic_env.learner.edits import Edit, check_edit
 from plastic_env.learner.population import Population
 from plastic_env.learner.probing import Diagnosis, Probe, Removal, diagnose, measure_cohorts, measure_removal
 from plastic_env.learner.snapshots import Captured
-from plastic_env.streams import Scenario, TaskStream
+from plastic_env.streams.stream import Scenario, TaskStream
 
 CHUNK_BYTES = 64 * 2**20  # inputs laid out at a time
 CHUNK_UPDATES = 64
@@ -60,8 +60,8 @@ class Lifetime:
         self.updates, self.batch_size = example.updates, example.batch_size
         self.population = Population(
             n,
-            example.data.shape or example.data.features,
-            example.data.classes,
+            example.signature.inputs,
+            example.signature.outputs,
             settings.learner,
             device=device,
             dtype=dtype,
@@ -81,7 +81,7 @@ class Lifetime:
                 f"Batches hold {self.batch_size} sample(s) and probes {samples}; batch normalisation needs at least 2 "
                 "in each: choose others, or norm='layer'."
             )
-        self._probe_x = torch.zeros(n, samples, example.data.features)
+        self._probe_x = torch.zeros(n, samples, example.signature.features)
         self._probe_y = torch.zeros(n, samples, dtype=torch.int64)
         self._cohorts: dict[int, list[CohortPoint]] = {}  # seen in the present step
         self.diagnosis = _blank_diagnosis(n, len(settings.learner.slots))
@@ -163,6 +163,7 @@ class Lifetime:
                 plasticity=plasticity.get(member),
                 cohorts=tuple(self._cohorts.pop(member, ())),
                 macs=int(self.ledger.total[member] - spent[member]),
+                weights=self.streams[member].weights[start[member] : self.position[member]],
                 stream_updates=self.updates,
                 shift=bool(self.at_shift[member]),
                 diverged=diverged,

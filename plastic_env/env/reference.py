@@ -11,7 +11,7 @@ import torch
 from plastic_env.errors import InvalidSetting
 from plastic_env.learner.population import Population
 from plastic_env.learner.settings import Conv, Dense, LearnerSettings
-from plastic_env.streams import TaskStream
+from plastic_env.streams.stream import TaskStream
 
 CHUNK = 64  # updates whose batches are laid out at a time
 
@@ -38,10 +38,10 @@ def fresh_accuracy(
             f"live={live!r}, start={start!r}, stop={stop!r}; give {len(settings.slots)} numbers of units, and a "
             f"stretch of the stream's {stream.updates} updates."
         )
-    data, left = stream.data, iter(live)
+    signature, left = stream.signature, iter(live)
     hidden = tuple(_narrowed(spec, next(left)) if spec.editable else spec for spec in settings.layers)
     population = Population(
-        1, data.shape or data.features, data.classes, replace(settings, hidden=hidden, live=1.0), dtype=dtype
+        1, signature.inputs, signature.outputs, replace(settings, hidden=hidden, live=1.0), dtype=dtype
     )
     population.begin({0: rng})
     parts = []

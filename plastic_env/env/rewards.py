@@ -11,10 +11,10 @@ Reward = Callable[[Outcome], float]
 
 
 def online_accuracy(outcome: Outcome) -> float:
-    """The step's share of TAOA: summed accuracy of its batches, each before it was trained on, over
-    all updates of the stream. The return of an episode is its TAOA (arXiv 2605.15435); updates that a
-    diverged learner never reached count 0."""
-    return float(outcome.accuracy.sum()) / outcome.stream_updates
+    """The step's share of TAOA: the accuracy of its batches, each before it was trained on, times what they count for
+    the stream's score. The return of an episode is its TAOA (arXiv 2605.15435); updates that a diverged learner never
+    reached count 0."""
+    return float(outcome.accuracy @ outcome.weights)
 
 
 def find_reward(reward: str | Reward) -> Reward:

@@ -17,7 +17,7 @@ from plastic_env.env.rendering import RENDER_MODES, Frame, as_array, as_text
 from plastic_env.env.rewards import Reward, find_reward
 from plastic_env.errors import look_up
 from plastic_env.learner import snapshots
-from plastic_env.streams import Scenario
+from plastic_env.streams.stream import Scenario
 
 
 class PlasticEnv(gymnasium.Env[Observation, Action]):
@@ -41,7 +41,7 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
         render_mode: None, "ansi" or "rgb_array".
         device, dtype: where and in which precision the learner is computed. threads: CPU threads for `fork`.
 
-    >>> env = gymnasium.make("plastic_env/PermutedDigits-v0")                    # doctest: +SKIP
+    >>> env = gymnasium.make("plastic_env/PermutedDigits-small-v0")                    # doctest: +SKIP
     >>> observation, info = env.reset(seed=0)                                    # doctest: +SKIP
     >>> action = env.unwrapped.episode.action(recycle=8, budget=100)             # doctest: +SKIP
     >>> observation, reward, terminated, truncated, info = env.step(action)      # doctest: +SKIP

@@ -17,7 +17,7 @@ from plastic_env.env.episode import EpisodeSettings
 from plastic_env.env.lifetime import Lifetime
 from plastic_env.env.rewards import Reward, find_reward
 from plastic_env.errors import InvalidAction, InvalidSetting
-from plastic_env.streams import Scenario
+from plastic_env.streams.stream import Scenario
 
 
 class PlasticVectorEnv(VectorEnv[Observation, Action, np.ndarray]):

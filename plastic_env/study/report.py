@@ -13,12 +13,15 @@ from plastic_env.study.plots import Curves
 from plastic_env.study.results import Result
 from plastic_env.study.stats import Interval, fifths, mean_interval
 
+STRETCHES = 50  # that the updates are cut into where tasks can't be compared
+
 
 @dataclass(frozen=True)
 class Summary:
     """One method over all seeds.
 
-    taoa, first_fifth, last_fifth: mean online accuracy over the stream and its first and last fifth of updates.
+    taoa: mean online accuracy over the tasks that are scored. first_fifth, last_fifth: over the first and the last fifth
+        of all updates.
     final_width: live units per editable layer at the end, averaged over layers and seeds.
     dormant: fraction of live units that are dormant by ReDo's score at the end, averaged over the seeds that did
         not diverge; NaN if all did.
@@ -43,7 +46,7 @@ def summarise(results: Sequence[Result]) -> Summary:
     sound = np.array([not result.last("diverged") for result in results])  # nothing is measured of the others
     shares = ((dormant * live).sum(1) / live.sum(1))[sound]
     return Summary(
-        taoa=mean_interval(accuracy.mean(1)),
+        taoa=mean_interval(np.array([result.taoa() for result in results])),
         first_fifth=mean_interval(first),
         last_fifth=mean_interval(last),
         final_width=float(live.mean()),
@@ -54,9 +57,12 @@ def summarise(results: Sequence[Result]) -> Summary:
 
 
 def curves(results: Sequence[Result]) -> Curves:
-    """What is drawn of one method's runs, task by task."""
-    settings = results[0].settings
-    ends = np.array([*settings["shifts"], settings["updates"]])
+    """What is drawn of one method's runs: task by task, or, if their shifts differ, in equal stretches."""
+    updates, shifts = results[0].settings["updates"], results[0].settings["shifts"]
+    alike = all(result.settings["shifts"] == shifts for result in results)
+    ends = (
+        np.array([*shifts, updates]) if alike else np.linspace(0, updates, min(STRETCHES, updates) + 1)[1:].astype(int)
+    )
     starts = np.concatenate([[0], ends[:-1]])
     accuracy = np.stack([result.online_accuracy() for result in results])
     return Curves(

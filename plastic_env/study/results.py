@@ -19,6 +19,7 @@ from plastic_env.errors import FileError
 from plastic_env.files import write_atomically
 from plastic_env.learner.cohorts import CohortHistory, CohortPoint
 from plastic_env.learner.edits import KINDS
+from plastic_env.streams.stream import TaskStream
 from plastic_env.study.sweep import Run
 
 KEY = b"plastic_env"  # of the settings in a file's metadata
@@ -52,6 +53,12 @@ class Result:
             accuracy[start : start + len(batches)] = batches
         return accuracy
 
+    def taoa(self) -> float:
+        """Mean online accuracy over the tasks that are scored."""
+        bounds, scored = [0, *self.settings["shifts"], self.settings["updates"]], self.settings["scored"]
+        counts = np.ones(len(bounds) - 1) if scored is None else np.array(scored, dtype=float)
+        return float(np.average(self.online_accuracy(), weights=np.repeat(counts, np.diff(bounds))))
+
     def cohorts(self) -> CohortHistory:
         """All cohorts of the run, through their lives."""
         names = [f.name for f in fields(CohortPoint)]
@@ -72,7 +79,7 @@ class Decision:
     reward: float
 
 
-def write_run(folder: Path, run: Run, life: Sequence[Decision], stacked: Sequence[int], shifts: Sequence[int]) -> None:
+def write_run(folder: Path, run: Run, life: Sequence[Decision], stacked: Sequence[int], stream: TaskStream) -> None:
     """Store a finished run as `folder/<id>.parquet`.
 
     stacked: seeds of the runs in its population (results agree with other stackings but for rounding).
@@ -81,7 +88,8 @@ def write_run(folder: Path, run: Run, life: Sequence[Decision], stacked: Sequenc
         **run.settings,
         "id": run.id,
         "updates": life[0].outcome.stream_updates,
-        "shifts": list(shifts),
+        "shifts": list(stream.shifts),
+        "scored": None if stream.scored is None else list(stream.scored),
         "stacked_seeds": list(stacked),
         "environment": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
     }

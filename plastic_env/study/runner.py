@@ -105,7 +105,7 @@ def run_group(runs: list[Run], folder: Path, overwrite: bool, tick: Tick) -> Non
     seeds = [run.seed for run in runs]
     for member, run in enumerate(runs):
         if overwrite or not run.path(folder).exists():
-            write_run(folder, run, lives[member], seeds, lifetime.streams[member].shifts)
+            write_run(folder, run, lives[member], seeds, lifetime.streams[member])
 
 
 def _decide(run: Run, act: Callable[[], Action], codec: Codec, member: int) -> tuple[Plan, Plan]:

@@ -21,7 +21,7 @@ from plastic_env.env.episode import EpisodeSettings
 from plastic_env.errors import AgentError, InvalidSetting, look_up
 from plastic_env.learner.settings import LearnerSettings
 from plastic_env.scenarios import NAMESPACE, find
-from plastic_env.streams import Scenario
+from plastic_env.streams.stream import Scenario
 
 MOST_STACKED = 32  # learners trained as one population
 
@@ -161,8 +161,11 @@ def _load_module(file: Path) -> ModuleType:
 def code_digest() -> str:
     """Digest of the source that decides results: once it changes, finished runs are no longer what would be run."""
     package = Path(plastic_env.__file__).parent
-    folders = [package / "learner", package / "env", *(Path(p.__path__[0]) for p in (agents, scenarios))]
-    files = [package / "streams.py", *(file for folder in folders for file in sorted(folder.rglob("*.py")))]
+    folders = [
+        *(package / name for name in ("streams", "learner", "env")),
+        *(Path(p.__path__[0]) for p in (agents, scenarios)),
+    ]
+    files = [file for folder in folders for file in sorted(folder.rglob("*.py"))]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
