@@ -17,14 +17,12 @@ from multiprocessing import get_context
 
 import numpy as np
 import torch
-import torch
 from scipy.stats import CensoredData, ecdf
 
 from plastic_env import SGD, Adam, Conv, Edit, EpisodeSettings, LearnerSettings, Lifetime, Plan
 from plastic_env.learner.allocation import allocate
 from plastic_env.learner.cohorts import CohortHistory, CohortPoint
 from plastic_env.scenarios import iid
-from plastic_env.scenarios.data import load
 from plastic_env.scenarios.data import load
 
 TRUNK = (Conv(32, editable=False), Conv(64, editable=False))

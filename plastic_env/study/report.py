@@ -20,8 +20,8 @@ STRETCHES = 50  # that the updates are cut into where tasks can't be compared
 class Summary:
     """One method over all seeds.
 
-    taoa: mean online accuracy over the tasks that are scored. first_fifth, last_fifth: over the first and the last fifth
-        of all updates.
+    taoa: mean online accuracy over the tasks that are scored. first_fifth, last_fifth: over the first and the last
+        fifth of all updates.
     final_width: live units per editable layer at the end, averaged over layers and seeds.
     dormant: fraction of live units that are dormant by ReDo's score at the end, averaged over the seeds that did
         not diverge; NaN if all did.
