@@ -10,6 +10,7 @@ from plastic_env.env.single import PlasticEnv
 from plastic_env.env.vector import PlasticVectorEnv
 from plastic_env.errors import look_up
 from plastic_env.scenarios import (
+    bit_flipping,
     class_incremental,
     class_pairs,
     domains,
@@ -28,7 +29,7 @@ from plastic_env.streams.stream import Scenario
 
 _FAMILIES = (
     *(iid, permuted, permuted_labels, random_labels, noisy_labels, rotations, domains, recurring, mixed),
-    *(class_pairs, five_plus_one, class_incremental, warm_start),
+    *(class_pairs, five_plus_one, class_incremental, warm_start, bit_flipping),
 )
 SCENARIOS: dict[str, Scenario] = {name: scenario for family in _FAMILIES for name, scenario in family.SETTINGS.items()}
 NAMESPACE = "plastic_env"

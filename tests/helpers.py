@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,10 @@ from plastic_env import Conv, Dense, LearnerSettings, Population
 from plastic_env.learner.activations import ACTIVATIONS
 from plastic_env.learner.network import Shape
 from plastic_env.learner.state import UNIT_FIELDS, State
+from plastic_env.scenarios import SCENARIOS
+from plastic_env.scenarios.mixed import MixedShifts
+from plastic_env.scenarios.noisy_labels import NoisyLabels
+from plastic_env.scenarios.warm_start import WarmStart
 
 INPUTS, CLASSES = 7, 4
 PICTURE = (2, 6, 6)  # channels, height, width
@@ -41,6 +47,23 @@ PLAIN = {
     "gelu": nn.GELU,
 }
 PLAIN |= {"random_smooth_leaky": SmoothLeaky}  # when nothing is trained
+
+
+def short(name: str) -> dict:
+    """Settings with which a scenario has 60 updates, in three tasks of 20 unless its family does otherwise, on data
+    that are always there."""
+    scenario = SCENARIOS[name]
+    known = {field.name for field in fields(scenario)}
+    settings = {"tasks": 3, "updates": 20, "images": 160, "data": "digit_pairs", "batch_size": 16}
+    if isinstance(scenario, MixedShifts):
+        settings |= {"updates": 60, "shortest": 15, "longest": 25}
+    if isinstance(scenario, NoisyLabels):
+        settings |= {"noise": (0.5, 0.2, 0.0)}
+    if isinstance(scenario, WarmStart):
+        settings |= {"epochs": 4}
+    if getattr(scenario, "data", None) == "digits":
+        settings["data"] = "digits"
+    return {key: value for key, value in settings.items() if key in known}
 
 
 def population(

@@ -147,7 +147,7 @@ def test_edits_that_are_none_are_refused(edit, message):
     ],
 )
 def test_impossible_sizes_are_refused(sizes):
-    with pytest.raises(InvalidSetting, match="classes="):
+    with pytest.raises(InvalidSetting, match="outputs="):
         Population(*sizes, LearnerSettings())
 
 

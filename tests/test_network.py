@@ -10,7 +10,8 @@ import torch.nn.functional as F
 
 from plastic_env import Edit, LearnerSettings, Population
 from plastic_env.learner.activations import ACTIVATIONS
-from plastic_env.learner.network import backward, cross_entropy_delta, forward
+from plastic_env.learner.network import backward, forward
+from plastic_env.learner.objectives import CrossEntropy
 from plastic_env.learner.parameters import Layout
 from plastic_env.learner.stages import Mode
 
@@ -50,7 +51,7 @@ def gradients(population, x, y):
     network, modes = population.network, [Mode(population.activation)] * 2
     layers, scratch = population.layers(), torch.empty_like(population.state.weights)
     trace = forward(network, layers, x, modes)
-    delta = cross_entropy_delta(trace.logits, y)
+    delta = CrossEntropy().delta(trace.logits, y)
     backward(network, layers, population.state.layout.views(scratch), trace, delta, modes)
     return trace.logits, scratch
 

@@ -63,6 +63,7 @@ class Lifetime:
             example.signature.inputs,
             example.signature.outputs,
             settings.learner,
+            loss=example.signature.loss,
             device=device,
             dtype=dtype,
         )
@@ -82,7 +83,7 @@ class Lifetime:
                 "in each: choose others, or norm='layer'."
             )
         self._probe_x = torch.zeros(n, samples, example.signature.features)
-        self._probe_y = torch.zeros(n, samples, dtype=torch.int64)
+        self._probe_y = example.signature.targets(n, samples)
         self._cohorts: dict[int, list[CohortPoint]] = {}  # seen in the present step
         self.diagnosis = _blank_diagnosis(n, len(settings.learner.slots))
 
@@ -262,9 +263,9 @@ class Lifetime:
         return {member: _concatenate(part) for member, part in parts.items()}
 
     def _batches(self, stack: Sequence[int], left: Mapping[int, int], k: int) -> tuple[Tensor, Tensor]:
-        """The next k batches of every member in `left`, zeros for the others: [k, m, batch, inputs], [k, m, batch]."""
+        """The next k batches of all in `left`, zeros for the others: inputs [k, m, batch, inputs], and targets."""
         x = self._probe_x.new_zeros(k, len(stack), self.batch_size, self._probe_x.shape[-1])
-        y = self._probe_y.new_zeros(k, len(stack), self.batch_size)
+        y = self._probe_y.new_zeros(k, len(stack), self.batch_size, *self._probe_y.shape[2:])
         for column, member in enumerate(stack):
             if member in left:
                 at = int(self.position[member])
@@ -276,10 +277,10 @@ class Lifetime:
         return max(1, min(CHUNK_UPDATES, CHUNK_BYTES // row))
 
     def _remember(self, member: int, x: Tensor, y: Tensor) -> None:
-        """Let the latest samples be the probe batch: x [k, batch, inputs], y [k, batch]."""
+        """Let the latest samples be the probe batch: x [k, batch, inputs], y [k, batch, ...]."""
         size = self._probe_x.shape[1]
         kept = -(-size // self.batch_size)
-        x, y = x[-kept:].flatten(0, 1), y[-kept:].flatten()
+        x, y = x[-kept:].flatten(0, 1), y[-kept:].flatten(0, 1)
         self._probe_x[member] = torch.cat([self._probe_x[member], x])[-size:]
         self._probe_y[member] = torch.cat([self._probe_y[member], y])[-size:]
 
@@ -288,7 +289,7 @@ class Lifetime:
         wanted = -(-self._probe_x.shape[1] // self.batch_size)
         x, y = stream.batches(0, min(wanted, stream.next_shift(0)))
         again = -(-wanted // len(x))
-        return x.repeat(again, 1, 1), y.repeat(again, 1)
+        return torch.cat([x] * again), torch.cat([y] * again)
 
     def _probe(self, members: Sequence[int]) -> Probe:
         """Measure `members` on their probe batches, and charge them for it."""

@@ -41,7 +41,12 @@ def fresh_accuracy(
     signature, left = stream.signature, iter(live)
     hidden = tuple(_narrowed(spec, next(left)) if spec.editable else spec for spec in settings.layers)
     population = Population(
-        1, signature.inputs, signature.outputs, replace(settings, hidden=hidden, live=1.0), dtype=dtype
+        1,
+        signature.inputs,
+        signature.outputs,
+        replace(settings, hidden=hidden, live=1.0),
+        loss=signature.loss,
+        dtype=dtype,
     )
     population.begin({0: rng})
     parts = []

@@ -10,8 +10,8 @@ from torch import Tensor
 from plastic_env.errors import InvalidData
 
 
-def check_batches(x: Tensor, y: Tensor, members: Sequence[int], inputs: int, classes: Sequence[int], name: str) -> None:
-    """Refuse batches that can't be trained on.
+def check_labels(x: Tensor, y: Tensor, members: Sequence[int], inputs: int, classes: Sequence[int], name: str) -> None:
+    """Refuse batches of classes that can't be trained on.
 
     Args:
         x, y: inputs [k, m, batch, inputs] and labels [k, m, batch] that are to be.
@@ -30,12 +30,7 @@ def check_batches(x: Tensor, y: Tensor, members: Sequence[int], inputs: int, cla
         )
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise InvalidData(f"The labels are {y.dtype}; give whole numbers, such as torch.int64.")
-    # one sum is cheap; it may overflow where all inputs are finite, so only a look at each tells
-    if not torch.isfinite(x.sum()) and not (sound := torch.isfinite(x).flatten(2).all(-1)).all():
-        at, row = torch.nonzero(~sound)[0].tolist()
-        raise InvalidData(
-            f"The inputs of {name.format(at, members[row])} are not all finite; clean or rescale the data."
-        )
+    _check_finite("inputs", x, members, name)
     bad = (y < 0) | (y >= torch.tensor(classes, device=y.device)[:, None])
     if bad.any():
         at, row, _ = torch.nonzero(bad)[0].tolist()
@@ -43,3 +38,25 @@ def check_batches(x: Tensor, y: Tensor, members: Sequence[int], inputs: int, cla
             f"The labels of {name.format(at, members[row])} hold {int(y[at, row][bad[at, row]][0])}; "
             f"its {classes[row]} classes allow 0 to {classes[row] - 1}."
         )
+
+
+def check_values(x: Tensor, y: Tensor, members: Sequence[int], inputs: int, outputs: int, name: str) -> None:
+    """Refuse batches of values [k, m, batch, outputs] that can't be trained on; otherwise as `check_labels`."""
+    if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
+        raise InvalidData(f"Inputs and values are {type(x).__name__} and {type(y).__name__}; give torch tensors.")
+    fits = y.ndim == 4 and x.shape == (*y.shape[:3], inputs) and y.shape[3] == outputs
+    if not fits or y.shape[1] != len(members) or 0 in y.shape:
+        raise InvalidData(
+            f"There are inputs {tuple(x.shape)} and values {tuple(y.shape)} for {len(members)} learner(s); give "
+            f"inputs [..., batch, {inputs}] and values [..., batch, {outputs}], at least one sample for each."
+        )
+    _check_finite("inputs", x, members, name)
+    _check_finite("values", y, members, name)
+
+
+def _check_finite(what: str, x: Tensor, members: Sequence[int], name: str) -> None:
+    # one sum is cheap; it may overflow where all are finite, so only a look at each tells
+    if torch.isfinite(x.sum()) or (sound := torch.isfinite(x).flatten(2).all(-1)).all():
+        return
+    at, row = torch.nonzero(~sound)[0].tolist()
+    raise InvalidData(f"The {what} of {name.format(at, members[row])} are not all finite; clean or rescale the data.")

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
-from plastic_env.errors import InvalidSetting
+from plastic_env.errors import InvalidSetting, look_up
 from plastic_env.learner.activations import ACTIVATIONS
 from plastic_env.learner.normalisation import NORMS
+from plastic_env.learner.objectives import OBJECTIVES, Objective
 from plastic_env.learner.parameters import Layer, Layout
 from plastic_env.learner.settings import Conv, LearnerSettings
 from plastic_env.learner.stages import ConvStage, DenseStage, Mode, Rows, Saved, Stage
@@ -29,7 +29,7 @@ Shape = int | tuple[int, int, int]  # features, or channels, height and width
 class Network:
     """What all learners of a population are made of.
 
-    hidden: the hidden stages, from the inputs up. head: a dense stage, linear.
+    hidden: the hidden stages, from the inputs up. head: a dense stage, linear. objective: what its outputs are for.
     inputs: features of a sample. image: its channels, height and width if the first stage is a convolution.
     """
 
@@ -37,10 +37,11 @@ class Network:
     head: DenseStage
     inputs: int
     image: tuple[int, int, int] | None = None
+    objective: Objective = OBJECTIVES["cross_entropy"]
 
     @staticmethod
-    def of(settings: LearnerSettings, inputs: Shape, classes: int) -> Network:
-        """The network of learners with these settings.
+    def of(settings: LearnerSettings, inputs: Shape, outputs: int, loss: str = "cross_entropy") -> Network:
+        """The network of learners with these settings, for so many outputs and one of `OBJECTIVES`.
 
         Raises:
             InvalidSetting: the layers don't fit the inputs or each other.
@@ -48,14 +49,14 @@ class Network:
         function, norm = ACTIVATIONS[settings.activation], NORMS[settings.norm]
         features = math.prod(inputs) if isinstance(inputs, (tuple, list)) else int(inputs)
         stages: list[Stage] = []
-        image, outputs = None, 1  # what the layer below gives per unit
+        image, given = None, 1  # what the layer below gives per unit
         for spec in settings.layers:
             if isinstance(spec, Conv):
                 channels, *size = _image(spec, inputs) if not stages else _image_of(stages[-1])
                 if min(size) < spec.pool:
                     raise InvalidSetting(f"{spec} would pool images of {size[0]} x {size[1]} away; use fewer poolings.")
                 image = image or (channels, size[0], size[1])
-                block = outputs * spec.kernel**2
+                block = given * spec.kernel**2
                 stage: Stage = ConvStage(
                     spec.channels,
                     block,
@@ -67,10 +68,11 @@ class Network:
                     norm,
                 )
             else:
-                stage = DenseStage(spec.units, _flat_block(stages, outputs), spec.editable, norm)
+                stage = DenseStage(spec.units, _flat_block(stages, given), spec.editable, norm)
             stages.append(stage)
-            outputs = function.outputs
-        return Network(tuple(stages), DenseStage(classes, _flat_block(stages, outputs)), features, image)
+            given = function.outputs
+        head = DenseStage(outputs, _flat_block(stages, given))
+        return Network(tuple(stages), head, features, image, look_up(OBJECTIVES, loss, "loss"))
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
@@ -185,18 +187,6 @@ def descend(
         if below is not None:
             under = at - 1
             error = network.hidden[under].undo(below, trace.saved[under], layers[under], scratch[under], modes[under])
-
-
-def cross_entropy_delta(logits: Tensor, targets: Tensor) -> Tensor:
-    """dL/dlogits [n, batch, classes] of the batch-mean cross-entropy."""
-    delta = torch.softmax(logits, -1)
-    delta.scatter_add_(-1, targets[..., None], delta.new_full((*targets.shape, 1), -1.0))
-    return delta.div_(targets.shape[-1])
-
-
-def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy of each sample, [...], for logits [..., classes] and targets [...]."""
-    return torch.log_softmax(logits, -1).gather(-1, targets[..., None])[..., 0].neg_()
 
 
 def _image(spec: Conv, inputs: Shape) -> tuple[int, int, int]:

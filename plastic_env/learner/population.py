@@ -16,13 +16,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from plastic_env.errors import InvalidData, InvalidEdit, InvalidSetting, is_whole
+from plastic_env.errors import InvalidData, InvalidEdit, InvalidSetting, is_whole, look_up
 from plastic_env.learner.activations import ACTIVATIONS
-from plastic_env.learner.batches import check_batches
+from plastic_env.learner.batches import check_labels, check_values
 from plastic_env.learner.compute import training_macs
 from plastic_env.learner.diagnostics import sample_plasticity
 from plastic_env.learner.edits import Edit, check_edit
-from plastic_env.learner.network import Network, Shape, backward, cross_entropies, cross_entropy_delta, forward
+from plastic_env.learner.network import Network, Shape, backward, forward
+from plastic_env.learner.objectives import OBJECTIVES
 from plastic_env.learner.parameters import Layer, draw_all, draw_units
 from plastic_env.learner.passes import stage_modes, timing, unknown_classes
 from plastic_env.learner.probing import Probe, mean_size
@@ -48,8 +49,9 @@ class Population:
     Args:
         n: how many.
         inputs: features of a sample, or the channels, height and width of an image, as which a convolutional network
-            sees them; samples are given flat either way. classes: of the task.
+            sees them; samples are given flat either way. outputs: classes to tell apart, or values to predict.
         settings: the learners' settings.
+        loss: what for: "cross_entropy" of classes, or "squared_error" of values.
         device, dtype: where and in which precision weights live; data are moved and cast to them.
         threads: on the CPU, how many learners are trained at the same time. Results are the same bit for bit whatever
             it is; for that, torch must be left at one thread of its own.
@@ -61,18 +63,20 @@ class Population:
         self,
         n: int,
         inputs: Shape,
-        classes: int,
+        outputs: int,
         settings: LearnerSettings,
         *,
+        loss: str = "cross_entropy",
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         threads: int = 1,
     ) -> None:
         image = isinstance(inputs, (tuple, list)) and len(inputs) == 3 and all(is_whole(size, 1) for size in inputs)
-        if not (is_whole(n, 1) and is_whole(classes, 2) and (image or is_whole(inputs, 1))):
+        fewest = 2 if look_up(OBJECTIVES, loss, "loss").classes else 1
+        if not (is_whole(n, 1) and is_whole(outputs, fewest) and (image or is_whole(inputs, 1))):
             raise InvalidSetting(
-                f"n={n!r}, inputs={inputs!r}, classes={classes!r}; give n of at least 1, a positive number of inputs "
-                "or (channels, height, width), and at least 2 classes."
+                f"n={n!r}, inputs={inputs!r}, outputs={outputs!r}; give n of at least 1, a positive number of inputs "
+                "or (channels, height, width), and outputs for at least 2 classes, or 1 value."
             )
         if not isinstance(settings, LearnerSettings):
             raise InvalidSetting(f"settings is {settings!r}; give plastic_env.LearnerSettings(...).")
@@ -80,18 +84,18 @@ class Population:
             raise InvalidSetting(f"threads is {threads!r}; give a whole number of at least 1.")
         self.settings, self.threads = settings, threads
         self.activation = ACTIVATIONS[settings.activation]
-        self.network = Network.of(settings, inputs, classes)
+        self.network = Network.of(settings, inputs, outputs, loss)
         self.rngs = [np.random.default_rng(0) for _ in range(n)]  # for initial weights and edits
         self.noise = [torch.Generator() for _ in range(n)]  # for random activations
         zeros = partial(torch.zeros, device=device, dtype=dtype)
         stages, founders = self.network.stages, _founders(self.network, settings)
         live = [len(units) for units in founders[:-1]]
         widths = [stored_width(units, stage.slots) for units, stage in zip(live, stages, strict=False)]
-        units = tuple(Units.empty(n, width) for width in (*widths, classes))
+        units = tuple(Units.empty(n, width) for width in (*widths, outputs))
         for layer, mine in zip(units, founders, strict=True):
             for member in range(n):
                 layer.put(member, mine)
-        layout = self.network.layout((*widths, classes))
+        layout = self.network.layout((*widths, outputs))
         whole = self.network.layout([stage.slots for stage in stages])
         count = partial(np.zeros, n, dtype=np.int64)
         self.state = State(
@@ -165,10 +169,12 @@ class Population:
         of its own; everything else stays, optimizer state included. Learners may differ in their number of classes.
 
         Raises:
-            InvalidEdit: fewer classes than there are, or a learner that has diverged.
+            InvalidEdit: fewer classes than there are, a learner that has diverged, or one that predicts values.
         """
         if not classes:
             return
+        if not self.network.objective.classes:
+            raise InvalidEdit("These learners predict values, not classes; their heads stay as wide as they are.")
         state = self.state
         for member, wanted in zip(self._named(list(classes)), classes.values(), strict=True):
             have = state.classes(member)
@@ -213,7 +219,8 @@ class Population:
         """Score each batch, then train on it, k batches in order.
 
         Args:
-            x: [k, m, batch, inputs]; y: [k, m, batch] labels; m as `members` (default: all).
+            x: [k, m, batch, inputs]; y: [k, m, batch] labels, or [k, m, batch, outputs] values; m as `members`
+                (default: all).
 
         A learner whose loss or weights are no longer finite afterwards is frozen: from that batch on
         its accuracy counts 0, and it is never changed again. It goes on taking part in the arithmetic
@@ -239,6 +246,7 @@ class Population:
         )
         store()
         loss, accuracy = (part.double().mean(-1).cpu().numpy() for part in (found.losses, found.hits))
+        accuracy = np.maximum(accuracy, 0)
         accuracy[~np.logical_and.accumulate(np.isfinite(loss), 0)] = 0
         accuracy[:, state.frozen[members]] = 0
         trained = ~state.frozen[members]
@@ -249,7 +257,7 @@ class Population:
         return Scores(accuracy, loss)
 
     def probe(self, x: Tensor, y: Tensor, members: Sequence[int] | None = None) -> Probe:
-        """Forward and backward over `x` [m, samples, inputs], `y` [m, samples], changing nothing.
+        """Forward and backward over `x` [m, samples, inputs] and its targets `y`, changing nothing.
 
         A learner whose loss is not finite is frozen.
 
@@ -265,7 +273,7 @@ class Population:
         modes = self._modes(members)
         trace = forward(network, layers, network.accept(x), modes)
         logits = self._of_known_classes(trace.logits, members)
-        losses, head = cross_entropies(logits, y), cross_entropy_delta(logits, y)
+        losses, head = network.objective.losses(logits, y), network.objective.delta(logits, y)
         errors: dict[int, Tensor] = {}
 
         def keep(layer: int, error: Rows) -> None:
@@ -301,7 +309,7 @@ class Population:
         schedule = self.settings.optimizer.schedule(state.layout, timing(state, members, 1), 1, flats[0])
         schedule.update(0, flats[0], probe.parameter_gradients.clone(), flats[1:])
         trace = forward(self.network, state.layout.views(flats[0]), probe.inputs[0], probe.modes)
-        after = cross_entropies(self._of_known_classes(trace.logits, members), probe.labels)
+        after = self.network.objective.losses(self._of_known_classes(trace.logits, members), probe.targets)
         found = sample_plasticity(probe.losses, after).mean(-1)
         return torch.nan_to_num(found).double().cpu().numpy()
 
@@ -396,13 +404,17 @@ class Population:
         weights = self.state.weights
         if isinstance(x, Tensor):
             x = x.to(weights)
-        check_batches(x, y, members, self.network.inputs, self.state.units[-1].live[members].tolist(), name)
+        outputs = self.state.units[-1].live[members].tolist()
+        if self.network.objective.classes:
+            check_labels(x, y, members, self.network.inputs, outputs, name)
+        else:
+            check_values(x, y, members, self.network.inputs, outputs[0], name)
         if self.network.undefined(y.shape[2]):
             raise InvalidData(
                 f"Batches hold {y.shape[2]} sample(s), of which batch normalisation can't take a variance; "
                 "give larger batches, or choose norm='layer'."
             )
-        return x, y.to(weights.device, torch.int64)
+        return x, y.to(weights.device, torch.int64 if self.network.objective.classes else weights.dtype)
 
     def _of_known_classes(self, logits: Tensor, members: list[int]) -> Tensor:
         """Logits [m, samples, classes], -inf for classes that a learner doesn't have."""

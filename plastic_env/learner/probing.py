@@ -35,7 +35,7 @@ class Probe:
     errors: list[Tensor]  # dL/dz of each layer: dense [m, batch, units], conv [m, batch, height, width, units]
     weight_norms: list[Tensor]  # [m] mean |weight| of each layer
     parameter_gradients: Tensor  # flat [m, size], in the state's layout
-    labels: Tensor  # [m, batch]
+    targets: Tensor  # [m, batch] labels, or [m, batch, outputs] values
 
     @property
     def gradients(self) -> list[Layer]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from plastic_env.learner.activations import Activation
-from plastic_env.learner.network import backward, cross_entropies, cross_entropy_delta, descend, forward
+from plastic_env.learner.network import backward, descend, forward
 from plastic_env.learner.optimizers import Optimizer
 from plastic_env.learner.passes import stage_modes, timing, unknown_classes
 from plastic_env.learner.probing import mean_size
@@ -36,7 +36,7 @@ class Trained(NamedTuple):
     """What came of k updates."""
 
     losses: Tensor  # [k, m, batch] of each sample, before the update
-    hits: Tensor  # [k, m, batch] bool: right, before the update
+    hits: Tensor  # [k, m, batch] how well it was answered, before the update
     update_norms: Tensor  # [m, layers] mean |change| of the weights in the last update
 
 
@@ -52,7 +52,7 @@ def train_rows(
 ) -> Trained:
     """Make k updates of all learners in `rows`, group by group: a group's weights stay in the cache all along.
 
-    x: [k, m, batch, ...] as `Network.accept` gives it. y: [k, m, batch].
+    x: [k, m, batch, ...] as `Network.accept` gives it. y: [k, m, batch] labels, or values [k, m, batch, outputs].
     threads: that share the learners. What one learner computes doesn't depend on who computes the others.
     """
     m = len(rows.members)
@@ -87,18 +87,18 @@ def _train_rows(
     rows: TrainingRows, x: Tensor, y: Tensor, state: State, optimizer: Optimizer, function: Activation
 ) -> Trained:
     members, weights, moments, noise = rows
-    k, network = len(y), state.network
+    k, network, objective = len(y), state.network, state.network.objective
     layers = state.layout.views(weights)
     schedule = optimizer.schedule(state.layout, timing(state, members, k), k, weights)
     modes, ban = stage_modes(state, members, function, noise), unknown_classes(state, members)
-    logits = weights.new_empty(*y.shape, state.layout.widths[-1])  # [k, m, batch, classes]
+    logits = weights.new_empty(*y.shape[:3], state.layout.widths[-1])  # [k, m, batch, outputs]
     scratch = torch.empty_like(weights)
     gradients, change, factor = state.layout.views(scratch), scratch, 1.0
     for step in range(k):
         trace = forward(network, layers, x[step], modes, out=logits[step])
         if ban is not None:
             logits[step].add_(ban)
-        delta = cross_entropy_delta(logits[step], y[step])
+        delta = objective.delta(logits[step], y[step])
         if schedule.descent is not None:
             if step == k - 1:
                 change = weights.clone()
@@ -110,4 +110,4 @@ def _train_rows(
         change.sub_(weights)
     changes = state.layout.views(change)
     norms = torch.stack([mean_size(state, changes, members, layer) for layer in range(len(layers))], 1)
-    return Trained(cross_entropies(logits, y), logits.argmax(-1) == y, norms.mul_(factor))
+    return Trained(objective.losses(logits, y), objective.hits(logits, y), norms.mul_(factor))

@@ -47,6 +47,12 @@ class Signature:
         """Inputs of one sample."""
         return int(np.prod(self.inputs))
 
+    def targets(self, *shape: int) -> Tensor:
+        """Zeros for so many samples: labels `shape`, or values [*shape, outputs]."""
+        if self.loss == "squared_error":
+            return torch.zeros(*shape, self.outputs)
+        return torch.zeros(*shape, dtype=torch.int64)
+
 
 @dataclass(frozen=True, eq=False)
 class Task:

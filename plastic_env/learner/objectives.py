@@ -1,0 +1,74 @@
+"""What learners are trained for: telling classes apart, or predicting values."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Objective(Protocol):
+    """A loss per sample, whose mean over the batch is minimised, and how well a sample is answered."""
+
+    classes: bool  # targets are labels [...]; else values [..., outputs]
+
+    def delta(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """dL/doutputs [n, batch, outputs] of the batch-mean loss."""
+        ...
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Loss of each sample [...], for outputs [..., outputs]."""
+        ...
+
+    def hits(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """How well each sample is answered [...]; the accuracy is its mean over a batch, but at least 0."""
+        ...
+
+
+class CrossEntropy:
+    """Of labels; a hit is the right one."""
+
+    classes = True
+
+    def __repr__(self) -> str:
+        return "CrossEntropy()"
+
+    def delta(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Softmax less the target."""
+        delta = torch.softmax(outputs, -1)
+        delta.scatter_add_(-1, targets[..., None], delta.new_full((*targets.shape, 1), -1.0))
+        return delta.div_(targets.shape[-1])
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Negative log of the target's probability."""
+        return torch.log_softmax(outputs, -1).gather(-1, targets[..., None])[..., 0].neg_()
+
+    def hits(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Whether the largest output is the target's."""
+        return outputs.argmax(-1) == targets
+
+
+class SquaredError:
+    """Of values, averaged over the outputs; a hit is 1 less that: on average, the share of the variance that is
+    explained, if targets have variance 1, as those of the project's streams do."""
+
+    classes = False
+
+    def __repr__(self) -> str:
+        return "SquaredError()"
+
+    def delta(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Twice the error."""
+        return (outputs - targets).mul_(2 / outputs.shape[-2:].numel())
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Its square."""
+        return (outputs - targets).square_().mean(-1)
+
+    def hits(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """1 less the loss."""
+        return 1 - self.losses(outputs, targets)
+
+
+OBJECTIVES: dict[str, Objective] = {"cross_entropy": CrossEntropy(), "squared_error": SquaredError()}
