@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from plastic_env import SGD, Edit, EpisodeSettings, LearnerSettings, Lifetime, Plan, Population
 from plastic_env.env.reference import fresh_accuracy
 from plastic_env.errors import InvalidData, InvalidEdit, InvalidSetting, UnknownName
-from plastic_env.learner.export import to_torch
+from plastic_env.learner.export import to_module
 from plastic_env.learner.objectives import OBJECTIVES, SquaredError
 from plastic_env.scenarios import find
 
@@ -45,7 +45,7 @@ def test_gradients_and_losses_are_torchs(name):
 
 def test_training_is_torchs():
     population, (x, y) = predictors(), values(20, 2)
-    networks = [to_torch(population, member) for member in range(2)]
+    networks = [to_module(population, member) for member in range(2)]
     scores = population.train(x, y)
     for member, network in enumerate(networks):
         optimizer = torch.optim.SGD(network.parameters(), 0.05)
@@ -64,7 +64,7 @@ def test_probes_and_edits_work_on_values_too():
     population, (x, y) = predictors(live=0.5), values(6, 2)
     population.train(x, y)
     probe = population.probe(x[0], y[0])
-    plain = to_torch(population, 1)
+    plain = to_module(population, 1)
     loss = F.mse_loss(plain(x[0, 1]), y[0, 1])
     loss.backward()
     assert probe.loss[1].item() == pytest.approx(loss.item())

@@ -323,14 +323,10 @@ def test_bimodal_shifts_are_weak_twice_as_often_as_strong():
 
 def test_training_and_test_instances_differ_whatever_the_seed():
     train, test = MixedShifts(), MixedShifts(split="test")
-    instances = {
-        split: {scenario.shifts(seed) for seed in range(50)} for split, scenario in (("a", train), ("b", test))
-    }
-    assert len(instances["a"]) == len(instances["b"]) == 50
-    assert not instances["a"] & instances["b"]
-    orders = [{scenario.stream(seed).task(0).order.sum().item() for seed in range(20)} for scenario in (train, test)]
-    assert not torch.equal(train.stream(0).task(0).order[:5], test.stream(0).task(0).order[:5])
-    assert len(orders[0] | orders[1]) > 20
+    learning, comparing = ({scenario.shifts(seed) for seed in range(50)} for scenario in (train, test))
+    assert len(learning | comparing) == 100
+    for seed in range(5):
+        assert not torch.equal(train.stream(seed).task(0).order[:5], test.stream(seed).task(0).order[:5])
 
 
 def test_bits_flip_one_at_a_time_and_targets_follow_a_fixed_network():
