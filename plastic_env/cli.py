@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from plastic_env.errors import InvalidSetting, PlasticEnvError
 
@@ -52,6 +54,14 @@ def _parser() -> argparse.ArgumentParser:
         "--seeds", type=int, default=8, metavar="N", help="number of seeds, from 0 (default: %(default)s)"
     )
     compare.add_argument("--tasks", type=int, metavar="N", help="number of tasks (default: the scenario's)")
+    compare.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help="other settings of the scenario, such as data=npz:PATH, updates=500 or strength=0.1",
+    )
     compare.add_argument("--out", type=Path, metavar="DIR", help="results folder (default: results/<scenario>)")
     compare.add_argument("--threads", type=int, metavar="N", help="cores to use (default: all)")
     compare.add_argument("--overwrite", action="store_true", help="run everything again")
@@ -73,7 +83,9 @@ def _compare(asked: argparse.Namespace) -> int:
         scenario=asked.scenario,
         methods=tuple(dict.fromkeys(methods)),
         seeds=tuple(range(asked.seeds)),
-        changes=() if asked.tasks is None else (("tasks", asked.tasks),),
+        changes=tuple(
+            ([] if asked.tasks is None else [("tasks", asked.tasks)]) + [_setting(text) for text in asked.set]
+        ),
     )
     out = asked.out or Path("results") / asked.scenario.split("/")[-1]
     comparison = compare(study, out, threads=asked.threads or _cores(), overwrite=asked.overwrite)
@@ -83,6 +95,17 @@ def _compare(asked: argparse.Namespace) -> int:
     for method, why in comparison.failures.items():
         print(f"plastic-env: {method} failed: {why}", file=sys.stderr)
     return 1 if comparison.failures else 0
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """NAME=VALUE; a value that is no Python literal is a string."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise InvalidSetting(f"--set {text!r} is no setting; give NAME=VALUE, such as updates=500.")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
 
 
 def _cores() -> int:

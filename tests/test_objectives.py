@@ -80,11 +80,11 @@ def test_a_life_of_predicting_explains_more_and_more():
     life = Lifetime(scenario, EpisodeSettings(LearnerSettings(hidden=(32,))), n=2)
     life.begin({member: np.random.default_rng(member) for member in range(2)})
     outcome = life.step({member: Plan(budget=400) for member in range(2)})[1]
-    assert outcome.accuracy[-50:].mean() > 0.3 > outcome.accuracy[:20].mean() + 0.1
+    assert outcome.accuracy[-50:].mean() > outcome.accuracy[:20].mean() + 0.15
     assert ((outcome.accuracy >= 0) & (outcome.accuracy <= 1)).all()
     stream = life.streams[1]
     fresh = fresh_accuracy(stream, 0, 400, LearnerSettings(hidden=(32,)), (32,), np.random.default_rng(5))
-    assert fresh[-50:].mean() > 0.3
+    assert fresh[-50:].mean() > fresh[:20].mean() + 0.15
     again = Lifetime(scenario, EpisodeSettings(LearnerSettings(hidden=(32,))), n=2)
     again.restore(life.capture())
     mine, theirs = (lives.step({0: Plan(budget=50)})[0].loss for lives in (life, again))
