@@ -62,6 +62,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="other settings of the scenario, such as data=npz:PATH, updates=500 or strength=0.1",
     )
+    compare.add_argument(
+        "--tests",
+        choices=("none", "task", "past"),
+        default="none",
+        help="at each task's end, measure accuracy on its own test samples, or on those of all tasks so far "
+        "(default: %(default)s)",
+    )
     compare.add_argument("--out", type=Path, metavar="DIR", help="results folder (default: results/<scenario>)")
     compare.add_argument("--threads", type=int, metavar="N", help="cores to use (default: all)")
     compare.add_argument("--overwrite", action="store_true", help="run everything again")
@@ -78,14 +85,14 @@ def _compare(asked: argparse.Namespace) -> int:
         value = getattr(asked, name)
         if value is not None and value < 1:
             raise InvalidSetting(f"--{name} is {value}; give a whole number of at least 1.")
+    tasks = () if asked.tasks is None else (("tasks", asked.tasks),)
     methods = [name for part in asked.methods or METHODS for name in part.split(",") if name]
     study = Study(
         scenario=asked.scenario,
         methods=tuple(dict.fromkeys(methods)),
         seeds=tuple(range(asked.seeds)),
-        changes=tuple(
-            ([] if asked.tasks is None else [("tasks", asked.tasks)]) + [_setting(text) for text in asked.set]
-        ),
+        changes=(*tasks, *map(_setting, asked.set)),
+        tests=asked.tests,
     )
     out = asked.out or Path("results") / asked.scenario.split("/")[-1]
     comparison = compare(study, out, threads=asked.threads or _cores(), overwrite=asked.overwrite)

@@ -102,6 +102,30 @@ def test_learners_that_do_not_exist_are_refused(member):
     assert life.position.tolist() == [0, 0]
 
 
+def test_knowledge_is_measured_on_the_test_samples_of_the_tasks_so_far():
+    scenario = find("SplitDigits-small-v0", tasks=3, updates=30)
+    for tests in ("none", "task", "past"):
+        life = Lifetime(scenario, EpisodeSettings(tests=tests), n=2)
+        life.begin({member: np.random.default_rng(member) for member in range(2)})
+        found, macs = [], life.ledger.tests.copy()
+        for budget in (20, 10, 30, 30):
+            found.append(life.step({member: Plan(budget=budget) for member in range(2)})[1])
+        expected = {"none": [(), (), (), ()], "task": [(), (0,), (1,), (2,)], "past": [(), (0,), (0, 1), (0, 1, 2)]}
+        assert [outcome.tested for outcome in found] == expected[tests]
+        assert (macs == 0).all()
+        if tests == "none":
+            assert life.ledger.tests[1] == 0
+            continue
+        stream, last = life.streams[1], dict(zip(found[-1].tested, found[-1].tests, strict=True))
+        for task, accuracy in last.items():
+            x, y = stream.test(task)
+            logits = life.population.predict(x.expand(2, -1, -1))[1]
+            assert accuracy == (logits.argmax(-1) == y).double().mean().item()
+        assert last[2] > 0.8  # what was learnt last is known
+        samples = sum(len(stream.test(task)[0]) for outcome in found for task in outcome.tested)
+        assert life.ledger.tests[1] == samples * (64 * 64 + 64 * 64 + 64 * 10)
+
+
 def test_ledger_counts_training_probes_and_scoring_by_hand():
     life = begun(learner=replace(SMALL, live=0.5), probe_samples=32)
     widths = (64, 8, 6, 10)

@@ -8,16 +8,17 @@ from plastic_env.study.plots import plasticity_figure
 from plastic_env.study.results import Result
 
 
-def made(accuracies, live, dormant, macs, parity=None, diverged=False):
+def made(accuracies, live, dormant, macs, parity=None, diverged=False, tests=(), scored=None, shifts=(5, 10)):
     """Three tasks of five updates; one step per task, of constant accuracy."""
     steps = len(accuracies)
     parity = parity or [[0.0, 0.0]] * steps
     return Result(
-        {"updates": 15, "shifts": [5, 10]},
+        {"updates": 15, "shifts": list(shifts), "scored": scored},
         {
             "start": [0, 5, 10][:steps],
             "stop": [5, 10, 15][:steps],
             "accuracy": [[a] * 5 for a in accuracies],
+            "tests": [*tests, *[[]] * steps][:steps],
             "live": live,
             "dormant": dormant,
             "macs": macs,
@@ -64,6 +65,36 @@ def test_a_diverged_run_counts_nothing_after_its_end_and_has_no_dormant_units():
     alone = report.as_json("x", {"dense": report.summarise([FAILED])})["methods"]["dense"]
     assert alone["dormant"] is None
     assert alone["taoa"] == [pytest.approx(0.1), None, None]
+
+
+def test_easy_tasks_do_not_count():
+    result = made([0.3, 0.6, 0.9], [[2, 4]] * 3, [[0, 0]] * 3, [10] * 3, scored=[True, False, True])
+    assert result.taoa() == pytest.approx(0.6)
+    result = made([0.3, 0.6, 0.9], [[2, 4]] * 3, [[0, 0]] * 3, [10] * 3, scored=[False, True, True])
+    assert report.summarise([result]).taoa.mean == pytest.approx(0.75)
+    assert report.summarise([result]).first_fifth.mean == pytest.approx(0.3)
+
+
+def test_tests_are_those_after_the_last_task_that_was_tested():
+    tested = made([0.3, 0.6, 0.9], [[2, 4]] * 3, [[0, 0]] * 3, [10] * 3, tests=[[0.2], [], [0.4, 0.8]])
+    untested = made([0.3, 0.6, 0.9], [[2, 4]] * 3, [[0, 0]] * 3, [10] * 3)
+    found = {"a": report.summarise([tested]), "b": report.summarise([untested])}
+    assert found["a"].test.mean == pytest.approx(0.6)
+    assert found["b"].test is None
+    header, _, first, second = report.as_table(found).splitlines()
+    assert "test accuracy at the end" in header
+    assert first.split()[4] == "0.600"
+    assert second.split()[4] == "-"
+    assert report.as_json("x", found)["methods"]["b"]["test"] is None
+
+
+def test_curves_of_streams_whose_shifts_differ_are_cut_into_equal_stretches():
+    one = made([0.3, 0.6, 0.9], [[2, 4]] * 3, [[0, 0]] * 3, [10] * 3)
+    other = made([0.3, 0.6, 0.9], [[2, 4]] * 3, [[0, 0]] * 3, [10] * 3, shifts=(4, 11))
+    assert report.curves([one, one]).task_ends.tolist() == [5, 10, 15]
+    cut = report.curves([one, other])
+    assert cut.task_ends.tolist() == list(range(1, 16))
+    assert cut.accuracy[1].tolist() == [0.3] * 5 + [0.6] * 5 + [0.9] * 5
 
 
 def test_table_by_hand():

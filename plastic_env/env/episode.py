@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
+from plastic_env.env.evaluation import TESTS
 from plastic_env.errors import InvalidSetting, is_whole, look_up
 from plastic_env.learner.cohorts import CohortPoint
 from plastic_env.learner.edits import Edit
@@ -30,6 +31,7 @@ class EpisodeSettings:
     ranks: whether to measure the features' ranks at each decision: half of a decision's time with small networks. They
         read 0 if not.
     plasticity: whether to measure, at the end of every step, how much one update on the probe batch would teach.
+    tests: what is tested at the end of each task that a step ends with (see `TESTS`). Agents don't see it.
     compute_cap: multiply-accumulates after which an episode is truncated, or None.
     """
 
@@ -39,10 +41,12 @@ class EpisodeSettings:
     probe_samples: int = 64
     ranks: bool = True
     plasticity: bool = False
+    tests: str = "none"
     compute_cap: int | None = None
 
     def __post_init__(self) -> None:
         look_up(BOUNDARIES, self.boundaries, "kind of boundaries")
+        look_up(TESTS, self.tests, "kind of tests")
         if not isinstance(self.learner, LearnerSettings):
             raise InvalidSetting(f"learner is {self.learner!r}; give plastic_env.LearnerSettings(...).")
         for name in ("ranks", "plasticity"):
@@ -69,6 +73,7 @@ class Ledger:
     training: np.ndarray
     probes: np.ndarray
     edits: np.ndarray
+    tests: np.ndarray
 
     @staticmethod
     def of(n: int) -> Ledger:
@@ -78,7 +83,7 @@ class Ledger:
     @property
     def total(self) -> np.ndarray:
         """[n] all of it."""
-        return self.training + self.probes + self.edits
+        return self.training + self.probes + self.edits + self.tests
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,8 @@ class Outcome:
     birth, end: this learner's diagnosis (arrays [layers]) right after births, if any, and after training.
     removal: what the edit removed and what that did to the survivors, if it removed anything.
     plasticity: sample plasticity at the end, if it is measured (`EpisodeSettings.plasticity`).
+    tests: accuracy on the test samples of the tasks named in `tested`; NaN for tasks that have none.
+    tested: the tasks that were tested at the end of the step (see `EpisodeSettings.tests`).
     cohorts: all live cohorts with older units beside them, right after an edit of units, if any, and after training.
     weights: [stop - start] what each batch counts for the stream's score; over the whole stream they add up to 1.
     macs: multiply-accumulates of the step.
@@ -109,6 +116,8 @@ class Outcome:
     end: Diagnosis
     removal: Removal | None
     plasticity: float | None
+    tests: tuple[float, ...]
+    tested: tuple[int, ...]
     cohorts: tuple[CohortPoint, ...]
     macs: int
     weights: np.ndarray

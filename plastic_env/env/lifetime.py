@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from plastic_env.env.episode import EpisodeSettings, Ledger, Outcome, Plan
+from plastic_env.env.evaluation import test_accuracy, tested_tasks
 from plastic_env.errors import InvalidEdit, InvalidSetting, InvalidSnapshot, is_whole
 from plastic_env.learner import snapshots
 from plastic_env.learner.cohorts import CohortPoint
@@ -139,6 +140,7 @@ class Lifetime:
         births, removals = self._edit(plans)
         scores = self._train({member: self._allowed(member, plans[member].budget) for member in members})
         plasticity = self._measure_plasticity(self._probe(members))
+        tests = {member: self._test(member) for member in members}
         self._note_shifts(members)
         outcomes = {}
         for member, plan in plans.items():
@@ -162,6 +164,8 @@ class Lifetime:
                 end=_row(self.diagnosis, member),
                 removal=removals.get(member),
                 plasticity=plasticity.get(member),
+                tests=tuple(tests[member].values()),
+                tested=tuple(tests[member]),
                 cohorts=tuple(self._cohorts.pop(member, ())),
                 macs=int(self.ledger.total[member] - spent[member]),
                 weights=self.streams[member].weights[start[member] : self.position[member]],
@@ -312,6 +316,14 @@ class Lifetime:
             network, widths = self.population.network, self.population.widths(member)
             self.ledger.probes[member] += probe.samples * forward_macs(network, widths)  # beyond the probe's own
         return dict(zip(probe.members, found.tolist(), strict=True))
+
+    def _test(self, member: int) -> dict[int, float]:
+        """Accuracy by task of what is to be tested now."""
+        stream, found = self.streams[member], {}
+        for task in tested_tasks(stream, int(self.position[member]), self.settings.tests):
+            found[task], macs = test_accuracy(self.population, member, stream, task)
+            self.ledger.tests[member] += macs
+        return found
 
     def _note_shifts(self, members: Sequence[int]) -> None:
         for member in members:

@@ -22,6 +22,7 @@ class Summary:
 
     taoa: mean online accuracy over the tasks that are scored. first_fifth, last_fifth: over the first and the last
         fifth of all updates.
+    test: mean accuracy over the tests at the end of the stream's last task, or None if nothing was tested.
     final_width: live units per editable layer at the end, averaged over layers and seeds.
     dormant: fraction of live units that are dormant by ReDo's score at the end, averaged over the seeds that did
         not diverge; NaN if all did.
@@ -29,6 +30,7 @@ class Summary:
     """
 
     taoa: Interval
+    test: Interval | None
     first_fifth: Interval
     last_fifth: Interval
     final_width: float
@@ -43,10 +45,12 @@ def summarise(results: Sequence[Result]) -> Summary:
     first, last = fifths(accuracy)
     live = np.stack([result.last("live") for result in results])  # [seeds, layers]
     dormant = np.stack([result.last("dormant") for result in results])
+    tests = np.array([result.test_accuracy() for result in results])
     sound = np.array([not result.last("diverged") for result in results])  # nothing is measured of the others
     shares = ((dormant * live).sum(1) / live.sum(1))[sound]
     return Summary(
         taoa=mean_interval(np.array([result.taoa() for result in results])),
+        test=None if np.isnan(tests).all() else mean_interval(tests),
         first_fifth=mean_interval(first),
         last_fifth=mean_interval(last),
         final_width=float(live.mean()),
@@ -82,7 +86,11 @@ def as_json(scenario: str, summaries: Mapping[str, Summary]) -> dict[str, Any]:
 def as_table(summaries: Mapping[str, Summary]) -> str:
     """The summaries as a text table; compute is relative to `dense` where that is among them."""
     dense = summaries.get("dense")
-    rows = [("method", "TAOA [95 % interval]", "first fifth", "last fifth", "width", "dormant", "MACs", "x dense")]
+    tested = any(summary.test is not None for summary in summaries.values())
+    test = ["test accuracy at the end"] if tested else []
+    rows = [
+        ("method", "TAOA [95 % interval]", *test, "first fifth", "last fifth", "width", "dormant", "MACs", "x dense")
+    ]
     for name, summary in summaries.items():
         label = f"{name} ({summary.diverged} diverged)" if summary.diverged else name
         relative = "-" if dense is None else f"{summary.macs / dense.macs:.2f}"
@@ -90,6 +98,7 @@ def as_table(summaries: Mapping[str, Summary]) -> str:
             (
                 label,
                 _interval_text(summary.taoa),
+                *(["-" if summary.test is None else _interval_text(summary.test)] if tested else []),
                 f"{summary.first_fifth.mean:.3f}",
                 f"{summary.last_fifth.mean:.3f}",
                 f"{summary.final_width:.1f}",
@@ -135,6 +144,9 @@ def _edits(result: Result) -> np.ndarray:
 def _method_json(summary: Summary) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in vars(summary).items():
+        if value is None:
+            values[name] = None
+            continue
         ends = [
             None if math.isnan(number) else number for number in (value if isinstance(value, Interval) else [value])
         ]

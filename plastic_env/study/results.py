@@ -59,6 +59,11 @@ class Result:
         counts = np.ones(len(bounds) - 1) if scored is None else np.array(scored, dtype=float)
         return float(np.average(self.online_accuracy(), weights=np.repeat(counts, np.diff(bounds))))
 
+    def test_accuracy(self) -> float:
+        """Mean accuracy over the tests after the last step that tested anything; NaN if none did."""
+        tests = [values for values in self.rows["tests"] if values]
+        return float(np.nanmean(tests[-1])) if tests and not np.isnan(tests[-1]).all() else float("nan")
+
     def cohorts(self) -> CohortHistory:
         """All cohorts of the run, through their lives."""
         names = [f.name for f in fields(CohortPoint)]
@@ -128,6 +133,8 @@ def _columns(life: Sequence[Decision]) -> dict[str, list[Any]]:
         "stop": [o.stop for o in outcomes],
         "accuracy": [o.accuracy.tolist() for o in outcomes],
         "loss": [o.loss.tolist() for o in outcomes],
+        "tests": [list(o.tests) for o in outcomes],
+        "tested": [list(o.tested) for o in outcomes],
         "reward": [decision.reward for decision in life],
         "budget": [plan.budget for plan in asked],
         "live": [list(o.live) for o in outcomes],

@@ -73,12 +73,14 @@ class Study:
 
     scenario: name. changes: (setting, value) pairs of the scenario that differ from its defaults.
     methods: names in `METHODS`, or "path/to/file.py:ClassName" for an agent of the user's own.
+    tests: what is tested at the end of each task (see `EpisodeSettings`).
     """
 
     scenario: str
     methods: tuple[str, ...]
     seeds: tuple[int, ...]
     changes: tuple[tuple[str, Any], ...] = ()
+    tests: str = "none"
 
     def groups(self) -> list[list[Run]]:
         """All runs, in the groups that are trained as one population.
@@ -102,7 +104,7 @@ class Study:
                     f"{labels[label]!r} and {wanted!r} are both called {label}; rename one of the classes."
                 )
             labels[label] = wanted
-            episode = EpisodeSettings(learner=method.learner)
+            episode = EpisodeSettings(learner=method.learner, tests=self.tests)
             runs = [Run(name, scenario, label, method, seed, episode, source) for seed in self.seeds]
             groups += [runs[at : at + MOST_STACKED] for at in range(0, len(runs), MOST_STACKED)]
         return groups
