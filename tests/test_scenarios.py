@@ -1,6 +1,7 @@
 """What each family of streams promises, task by task; and that the published protocols are kept."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import helpers
 import numpy as np
@@ -402,3 +403,11 @@ def test_samples_are_scaled_as_they_are_fetched():
     assert samples.fetch(torch.tensor([1, 0])).tolist() == [[122.5, -34.0], [-5.0, 216.0]]
     assert samples.blank.tolist() == [-5.0, -40.0]
     assert stored.tolist() == [[0, 128], [255, 3]]
+
+
+def test_the_page_on_streams_lists_all_of_them():
+    page = (Path(__file__).parent.parent / "docs" / "scenarios.md").read_text()
+    for name in SCENARIOS:
+        assert f"`{name}`" in page
+        family = type(SCENARIOS[name]).__module__.rpartition(".")[2]
+        assert f"`{family}`" in page
