@@ -196,7 +196,9 @@ def cross_entropy_delta(logits: Tensor, targets: Tensor) -> Tensor:
 
 def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
     """Cross-entropy of each sample, [...], for logits [..., classes] and targets [...]."""
-    return torch.log_softmax(logits, -1).gather(-1, targets[..., None])[..., 0].neg_()
+    # across rows: along them, few classes are taken one at a time
+    logs = torch.log_softmax(logits.mT.contiguous(), -2)
+    return logs.gather(-2, targets[..., None, :])[..., 0, :].neg_()
 
 
 def _image(spec: Conv, inputs: Shape) -> tuple[int, int, int]:

@@ -200,7 +200,8 @@ class Population:
             live[list(units)] = [len(learner[layer]) for learner, _ in units.values()]
             slots = state.initial[layer].weight.shape[1]
             width = int(live.max()) if layer == len(self.network.hidden) else stored_width(int(live.max()), slots)
-            made, source = old.resized(width), resized(unchanged(old), width, -1)
+            source = resized(unchanged(old), width, -1)
+            made = old.at(source)
             for member, (learner, keep) in units.items():
                 made.put(member, learner[layer])
                 if not keep:

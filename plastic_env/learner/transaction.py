@@ -18,7 +18,7 @@ from plastic_env.learner.edits import KINDS, Edit, find_insertion, find_trainabi
 from plastic_env.learner.insertion import Birth, Settling
 from plastic_env.learner.parameters import Layer, draw_all
 from plastic_env.learner.repacking import Source, repack, unchanged
-from plastic_env.learner.state import UNIT_FIELDS, State, Units, resized, stored_width
+from plastic_env.learner.state import State, Units, resized, stored_width
 from plastic_env.learner.trainability import Phase
 from plastic_env.learner.transfer import named_donors, nearest_donors, transfer_biases, transplant
 
@@ -156,24 +156,20 @@ def _select(
     columns = np.arange(width)
     first = columns < kept[:, None]
     gaps, movers = np.nonzero(first & ~stay), np.nonzero(~first & stay)
-    source = np.where(first & stay & ~again, columns, -1)
-    source[gaps] = np.where(again[movers], -1, movers[1])
-    newborn = first & again
-    newborn[gaps] = again[movers]
-    made = units.resized(width)
-    for name in UNIT_FIELDS:
-        getattr(made, name)[gaps] = getattr(units, name)[movers]
-    made = made.cut(kept).resized(after)
-    source, newborn = resized(source, after, -1), resized(newborn, after, fill=False)
+    origin = np.where(first & stay, columns, -1)
+    origin[gaps] = movers[1]
+    origin = resized(origin, after, -1)
+    past, made = origin >= 0, units.at(origin)
+    newborn = np.take_along_axis(again, origin.clip(0), 1) & past
+    source = np.where(newborn, -1, origin)
     if worths["grow"] is not None:
         dormant = np.ones((n, slots), dtype=bool)
-        rows, places = np.nonzero(made.exists)
-        dormant[rows, made.slot[rows, places]] = False
+        dormant[np.nonzero(past)[0], made.slot[past]] = False
         chosen = _ranking(-worths["grow"], dormant)[:, : int(grow.max())]
         rows, picks = np.nonzero(np.arange(chosen.shape[1]) < grow[:, None])
         made.slot[rows, kept[rows] + picks] = chosen[rows, picks]
         newborn[rows, kept[rows] + picks] = True
-    return _Change(made.anew(), source, newborn)
+    return _Change(made, source, newborn)
 
 
 def _ranking(worth: np.ndarray, among: np.ndarray) -> np.ndarray:
