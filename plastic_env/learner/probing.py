@@ -67,10 +67,15 @@ class Probe:
         Raises:
             InvalidEdit: one of them has not been probed.
         """
+        row = {member: row for row, member in enumerate(self.members)}
         for member in members:
-            if member not in self.members:
+            if member not in row:
                 raise InvalidEdit(f"The probe is of the learners {self.members}, not of {member}; probe it, too.")
-        return [self.members.index(member) for member in members]
+        return [row[member] for member in members]
+
+    def seen(self, t: Tensor, members: Sequence[int]) -> Tensor:
+        """These members' rows of something in the probe; itself if they are all of it."""
+        return t if members == self.members else t[self.rows(members)]
 
     def of(self, member: int) -> Sight:
         """What was seen of one learner."""

@@ -78,15 +78,15 @@ def candidate_view(
 
     candidates: [m, slots] bool.
     """
-    state, rows, stages = probe.state, probe.rows(members), probe.state.network.stages
+    state, stages = probe.state, probe.state.network.stages
     stage, upper, device = stages[layer], stages[layer + 1], state.weights.device
     learner = torch.tensor(members, device=device)[:, None]
     places = _padded(candidates)
     slots = torch.from_numpy(places.clip(0)).to(device)  # [m, u]
     into = state.initial[layer]
-    weight = into.blocks(stage.block)[learner, slots]  # [m, u, slots below, block]
+    weight = into.weight[learner, slots]  # [m, u, slots below * block]
     if layer > 0:
-        weight = _of_live(state, weight, layer - 1, members)
+        weight = _of_live(state, weight.unflatten(2, (-1, stage.block)), layer - 1, members).flatten(2)
 
     def wire() -> Tensor:
         columns = state.initial[layer + 1].blocks(upper.block).transpose(1, 2)[learner, slots]  # [m, u, above, block]
@@ -95,10 +95,10 @@ def candidate_view(
     return CandidateView(
         stage=stage,
         upper=upper,
-        mode=probe.candidate_mode(layer, rows),
-        below=probe.inputs[layer][rows],
-        above=probe.errors[layer + 1][rows],
-        into=Layer(weight.flatten(2), into.vectors.mT[learner, slots].mT),
+        mode=probe.candidate_mode(layer, probe.rows(members)),
+        below=probe.seen(probe.inputs[layer], members),
+        above=probe.seen(probe.errors[layer + 1], members),
+        into=Layer(weight, into.vectors.mT[learner, slots].mT),
         wire=wire,
         places=places,
         rngs=rngs,
