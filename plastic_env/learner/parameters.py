@@ -48,6 +48,12 @@ class Layer(NamedTuple):
         return self.weight.unflatten(-1, (-1, block))
 
 
+def pick(t: Tensor, learner: Tensor, unit: Tensor) -> Tensor:
+    """t[learner, unit] of a contiguous t [n, units, ...]: one flat index is several times faster than two."""
+    at = learner * t.shape[1] + unit
+    return t.flatten(0, 1).index_select(0, at.flatten()).unflatten(0, at.shape)
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where each layer lies in a learner's flat row.

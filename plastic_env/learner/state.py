@@ -66,8 +66,9 @@ class Units:
 
     def at(self, origin: np.ndarray) -> Units:
         """A copy in another order: at each place who was at `origin` [n, width], nobody where that is -1."""
-        table = np.stack([getattr(self, name) for name in UNIT_FIELDS])
-        found = table[:, np.arange(len(origin))[:, None], origin]
+        n, width = self.slot.shape
+        table = np.stack([getattr(self, name) for name in UNIT_FIELDS]).reshape(len(UNIT_FIELDS), -1)
+        found = table.take(origin.clip(0) + width * np.arange(n)[:, None], 1)
         return Units(*np.where(origin >= 0, found, np.array(EMPTY)[:, None, None]))
 
 
