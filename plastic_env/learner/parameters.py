@@ -103,26 +103,41 @@ INITS: dict[str, Init] = {
 }
 
 
-def draw(rng: np.random.Generator, half_width: float, shape: tuple[int, ...]) -> Tensor:
+def draw(rng: np.random.Generator, half_width: float, shape: tuple[int, ...]) -> np.ndarray:
     """Uniform float64 numbers in [-half_width, half_width]."""
-    return torch.from_numpy(rng.uniform(-half_width, half_width, shape))
+    return rng.uniform(-half_width, half_width, shape)
 
 
-def draw_units(layer: Layer, units: np.ndarray, fan_in: int, rng: np.random.Generator, init: str) -> None:
-    """Draw the incoming parameters of some units of one learner, in place.
+class Draw(NamedTuple):
+    """Some units of one learner that are to be drawn, and the generator to draw them from."""
 
-    layer: the learner's, without the first axis. fan_in: columns that count.
+    member: int
+    units: np.ndarray
+    rng: np.random.Generator
+
+
+def draw_units(layer: Layer, draws: Sequence[Draw], fan_in: int, init: str) -> None:
+    """Draw the incoming parameters of units of some learners, in place.
+
+    layer: all learners'. fan_in: columns that count.
     """
     rule, (weight, vectors) = INITS[init], layer
-    weight[units] = draw(rng, rule.weight(fan_in), (len(units), weight.shape[1])).to(weight)
-    vectors[BIAS, units] = draw(rng, rule.bias(fan_in), (len(units),)).to(vectors)
-    for row in range(GAIN, len(vectors)):
-        vectors[row, units] = _AT_START[row]
+    values: list[np.ndarray] = []
+    biases: list[np.ndarray] = []
+    for _, units, rng in draws:
+        values.append(draw(rng, rule.weight(fan_in), (len(units), weight.shape[2])))
+        biases.append(draw(rng, rule.bias(fan_in), (len(units),)))
+    learner = torch.from_numpy(np.concatenate([np.full(len(units), member) for member, units, _ in draws]))
+    unit = torch.from_numpy(np.concatenate([units for _, units, _ in draws]))
+    weight[learner, unit] = torch.from_numpy(np.concatenate(values)).to(weight)
+    vectors[learner, BIAS, unit] = torch.from_numpy(np.concatenate(biases)).to(vectors)
+    for row in range(GAIN, vectors.shape[1]):
+        vectors[learner, row, unit] = _AT_START[row]
 
 
 def draw_all(layers: Sequence[Layer], member: int, classes: int, rng: np.random.Generator, init: str) -> None:
     """Draw all parameters of one learner, in place; of the head, those of the first `classes`."""
     for layer in layers:
-        mine = layer.of(member)
-        units = len(mine.weight) if layer is not layers[-1] else classes
-        draw_units(mine, np.arange(units), mine.weight.shape[1], rng, init)
+        _, slots, columns = layer.weight.shape
+        units = np.arange(slots if layer is not layers[-1] else classes)
+        draw_units(layer, [Draw(member, units, rng)], columns, init)

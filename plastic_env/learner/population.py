@@ -23,7 +23,7 @@ from plastic_env.learner.compute import training_macs
 from plastic_env.learner.diagnostics import sample_plasticity
 from plastic_env.learner.edits import Edit, check_edit
 from plastic_env.learner.network import Network, Shape, backward, cross_entropies, cross_entropy_delta, forward
-from plastic_env.learner.parameters import Layer, draw_all, draw_units
+from plastic_env.learner.parameters import Draw, Layer, draw_all, draw_units
 from plastic_env.learner.passes import stage_modes, timing, unknown_classes
 from plastic_env.learner.probing import Probe, mean_size
 from plastic_env.learner.repacking import repack, unchanged
@@ -185,7 +185,8 @@ class Population:
             *hidden, head = state.learner(member)
             new = np.arange(len(head), wanted)
             mine = initial[-1].of(member)
-            draw_units(mine, new, mine.weight.shape[1], self.rngs[member], self.settings.init)
+            draws = [Draw(member, new, self.rngs[member])]
+            draw_units(initial[-1], draws, mine.weight.shape[1], self.settings.init)
             units[member] = ((*hidden, head.join(_born(new, int(state.updates[member])))), True)
             if checkpoint:  # there, new classes wait with what they were drawn with
                 checkpoint[-1].weight[member, new] = mine.weight[new]

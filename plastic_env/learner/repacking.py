@@ -145,7 +145,7 @@ def _begin_rows(new: Layer, start: Layer, born: _Places, slot: Tensor, below: _A
 
 def _begin_columns(new: Layer, start: Layer, born: _Places, slot: Tensor, above: _Axis, block: int) -> None:
     """Outgoing weights of units that start anew."""
-    weight = start.blocks(block).flatten(0, 1)  # [n * slots above, slots, block]
-    row = born.learner[:, None] * start.weight.shape[1] + above.slot[born.learner]
-    columns = pick(weight, row, slot[:, None])  # [born, above, block]
-    new.blocks(block).transpose(1, 2)[born] = columns.mul_(above.exists[born.learner][..., None])
+    columns = start.blocks(block).transpose(1, 2)[born.learner, slot]  # [born, slots above, block]
+    index = above.slot[born.learner][..., None].expand(-1, -1, block)
+    columns = columns.gather(1, index).mul_(above.exists[born.learner][..., None])
+    new.blocks(block).transpose(1, 2)[born] = columns

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 from torch import Tensor
 
 from plastic_env.learner.edits import KINDS, Edit, find_insertion, find_trainability, requests
-from plastic_env.learner.insertion import Birth, Settling
-from plastic_env.learner.parameters import Layer, draw_all
+from plastic_env.learner.insertion import Births, Settling
+from plastic_env.learner.parameters import Draw, Layer, draw_all
 from plastic_env.learner.repacking import Source, repack, unchanged
 from plastic_env.learner.state import State, Units, resized, stored_width
 from plastic_env.learner.trainability import Phase
@@ -201,20 +202,23 @@ def _prepare(
     init: str,
 ) -> list[Layer]:
     """The initial weights after resets and after what newborns' insertion rules draw."""
-    drawing = {m: edit for m, edit in edits.items() if edit.reset or (edit.births and find_insertion(edit).prepares)}
-    if not drawing:
+    rules = {m: find_insertion(edit) for m, edit in edits.items() if edit.births}
+    preparing = {id(rule): rule for rule in rules.values() if rule.prepares}
+    resetting = [m for m, edit in edits.items() if edit.reset]
+    if not preparing and not resetting:
         return state.initial
     initial = [layer.clone() for layer in state.initial]
-    for member, edit in drawing.items():
-        if edit.reset:
-            draw_all(initial, member, state.classes(member), rngs[member], init)
-        mine = [change.of(member) for change in changes]
-        for layer, change in enumerate(mine[:-1]):
-            if change.newborn.any():
-                below, above = (initial[at].of(member) for at in (layer, layer + 1))
-                slots, live_above = change.units.slot[change.newborns], mine[layer + 1].units.slot
-                weights = above.blocks(state.network.blocks[layer + 1])
-                find_insertion(edit).prepare(Birth(below, weights, slots, live_above, init, rngs[member]))
+    for member in resetting:
+        draw_all(initial, member, state.classes(member), rngs[member], init)
+    for rule in preparing.values():
+        members = [m for m, its in rules.items() if its is rule]
+        for layer, (change, upper) in enumerate(pairwise(changes)):
+            born = [m for m in members if change.newborn[m].any()]
+            if born:
+                draws = [Draw(m, change.units.slot[m, change.newborn[m]], rngs[m]) for m in born]
+                above = initial[layer + 1].blocks(state.network.blocks[layer + 1])
+                live_above = [upper.units.slot[m, upper.units.exists[m]] for m in born]
+                rule.prepare(Births(initial[layer], above, draws, live_above, init))
     return initial
 
 
