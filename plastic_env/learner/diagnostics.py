@@ -58,9 +58,9 @@ def singular_values(features: Tensor) -> Tensor:
 
     In double precision, by the Gram matrix: those below 1e-8 of the largest are noise.
     """
-    features = features.double()
-    features = features / features.abs().amax((-2, -1), keepdim=True).clamp_min(torch.finfo(torch.double).tiny)
-    small = features.mT if features.shape[-2] > features.shape[-1] else features
+    largest = features.abs().amax((-2, -1), keepdim=True).double()
+    scaled = features.double() / largest.clamp_min(torch.finfo(torch.double).tiny)
+    small = scaled.mT if scaled.shape[-2] > scaled.shape[-1] else scaled
     return torch.linalg.eigvalsh(small @ small.mT).clamp_min(0).sqrt()
 
 

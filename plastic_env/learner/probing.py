@@ -17,6 +17,8 @@ from plastic_env.learner.parameters import Layer
 from plastic_env.learner.stages import Mode, Saved, by_unit
 from plastic_env.learner.state import State
 
+CACHED = 2**19  # numbers that are looked at together: more would have to be fetched from memory twice
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -264,7 +266,9 @@ def _count_layer(probe: Probe, layer: int) -> dict[str, np.ndarray]:
 
 def mean_size(state: State, layers: Sequence[Layer], members: Sequence[int], layer: int) -> Tensor:
     """[m] mean of |.| over the live weights of a layer; layers: of `members`, in the state's layout."""
+    weight = layers[layer].weight
     below = state.units[layer - 1].live[members] if layer else state.network.input_units
     live = state.units[layer].live[members] * below * state.layout.blocks[layer]
-    sizes = torch.from_numpy(live).to(layers[layer].weight)
-    return layers[layer].weight.abs().sum((1, 2)) / sizes
+    few = max(1, CACHED // weight[0].numel())
+    sums = torch.cat([some.abs().sum((1, 2)) for some in weight.split(few)])
+    return sums / torch.from_numpy(live).to(weight)
