@@ -338,10 +338,11 @@ class Population:
         Raises:
             InvalidEdit, UnknownName: and the population is as before, generators included.
         """
+        widths = np.stack([units.live for units in self.state.units], 1).tolist()
         checked = set()  # learners alike may do alike
         for member, edit in zip(self._named(list(edits)), edits.values(), strict=True):
             self._refuse_frozen(member)
-            alike = id(edit), self.state.widths(member), bool(self.state.stored[member])
+            alike = id(edit), *widths[member], bool(self.state.stored[member])
             if alike not in checked:
                 check_edit(edit, self.state, member, self.activation)
                 checked.add(alike)

@@ -33,10 +33,11 @@ def score_units(
     asked: dict[tuple[str, int, Rule], list[int]] = {}
     wanted = requests(edits, state)
     for kind, table in wanted.items():
+        asking = np.flatnonzero(table.any(1)).tolist()
+        rules = {member: find_rule(kind, getattr(edits[member], f"{kind}_rule")) for member in asking}
         for layer in state.network.editable:
             for member in np.flatnonzero(table[:, layer]).tolist():
-                rule = find_rule(kind, getattr(edits[member], f"{kind}_rule"))
-                asked.setdefault((kind, layer, rule), []).append(member)
+                asked.setdefault((kind, layer, rules[member]), []).append(member)
     worths: dict[tuple[int, str], np.ndarray] = {}
     macs = np.zeros(len(state.updates), dtype=np.int64)
     for (kind, layer, rule), members in asked.items():

@@ -62,11 +62,11 @@ def apply_edits(
     changes, ids = _rearrange(state, edits, worths)
     units, sources = [change.units for change in changes], [change.source for change in changes]
     restarted, stored, cohorts = (getattr(state, name).copy() for name in ("restarted", "stored", "cohorts"))
-    for member, edit in edits.items():
-        if edit.restarts or edit.optimizer_state == "reset":
-            restarted[member] = state.updates[member]
-        stored[member] |= edit.store
-        cohorts[member] += edit.births
+    members = list(edits)
+    emptied = [member for member, edit in edits.items() if edit.restarts or edit.optimizer_state == "reset"]
+    restarted[emptied] = state.updates[emptied]
+    stored[members] |= [edit.store for edit in edits.values()]
+    cohorts[members] += [edit.births for edit in edits.values()]
     redrawn = replace(
         state,
         initial=_prepare(state, edits, changes, rngs, init),
@@ -161,7 +161,7 @@ def _select(
     origin[gaps] = movers[1]
     origin = resized(origin, after, -1)
     past, made = origin >= 0, units.at(origin)
-    newborn = np.take_along_axis(again, origin.clip(0), 1) & past
+    newborn = again[np.arange(n)[:, None], origin] & past
     source = np.where(newborn, -1, origin)
     if worths["grow"] is not None:
         dormant = np.ones((n, slots), dtype=bool)
