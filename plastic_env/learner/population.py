@@ -284,7 +284,7 @@ class Population:
             trace.inputs,
             trace.saved,
             [*(errors[layer] for layer in range(len(network.hidden))), head],
-            [mean_size(state, layers, members, layer) for layer in range(len(layers))],
+            {layer: mean_size(state, layers, members, layer) for layer in network.editable},
             scratch,
             y,
         )

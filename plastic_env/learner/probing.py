@@ -35,7 +35,7 @@ class Probe:
     inputs: list[Tensor]  # what fed each layer: dense [m, batch, columns], conv [m, batch, height, width, channels]
     saved: list[Sequence[Saved]]  # by the hidden layers
     errors: list[Tensor]  # dL/dz of each layer: dense [m, batch, units], conv [m, batch, height, width, units]
-    weight_norms: list[Tensor]  # [m] mean |weight| of each layer
+    weight_norms: dict[int, Tensor]  # [m] mean |weight| of each editable layer
     parameter_gradients: Tensor  # flat [m, size], in the state's layout
     labels: Tensor  # [m, batch]
 
@@ -153,8 +153,9 @@ def diagnose(probe: Probe, *, ranks: bool = True) -> Diagnosis:
     ranks: whether to measure the three ranks of the features; they take longer than all the rest, and are 0 if not.
     """
     editable, gradients = probe.state.network.editable, probe.gradients
-    layers = [_measure_layer(probe, gradients, layer, ranks) for layer in editable]
-    counts = [_count_layer(probe, layer) for layer in editable]
+    crowds = {layer: _crowds(probe, layer) for layer in editable}
+    layers = [_measure_layer(probe, gradients, layer, crowds[layer], ranks) for layer in editable]
+    counts = [_count_layer(probe, layer, crowds[layer]) for layer in editable]
     stacked = torch.stack([torch.stack([layer[name].double() for layer in layers], -1) for name in layers[0]])
     finite = np.nan_to_num(stacked.cpu().numpy(), nan=0.0, posinf=0.0, neginf=0.0)
     found = dict(zip(layers[0], finite, strict=True))
@@ -227,13 +228,15 @@ def _crowds(probe: Probe, layer: int) -> np.ndarray:
     return np.stack([live, newborn, live & ~newborn])
 
 
-def _measure_layer(probe: Probe, gradients: Sequence[Layer], layer: int, ranks: bool) -> dict[str, Tensor]:
+def _measure_layer(
+    probe: Probe, gradients: Sequence[Layer], layer: int, crowds: np.ndarray, ranks: bool
+) -> dict[str, Tensor]:
     """What is measured on the batch, [m] each."""
     state, members, features = probe.state, probe.members, probe.features(layer)
     if state.frozen[members].any():
         features = features.clone()
         features[torch.from_numpy(state.frozen[members])] = 0
-    live, newborn, incumbent = torch.from_numpy(_crowds(probe, layer)).to(features)
+    live, newborn, incumbent = torch.from_numpy(crowds).to(features)
     seen = torch.stack([diagnostics.active_fraction(features), probe.deltas[layer].abs().mean(-2)])
     log_activation_parity, log_gradient_parity = diagnostics.log_parity(seen, newborn, incumbent)
     measured = {
@@ -253,9 +256,9 @@ def _measure_layer(probe: Probe, gradients: Sequence[Layer], layer: int, ranks: 
     return measured | {rule.__name__: rule(singular) for rule in rules}
 
 
-def _count_layer(probe: Probe, layer: int) -> dict[str, np.ndarray]:
+def _count_layer(probe: Probe, layer: int, crowds: np.ndarray) -> dict[str, np.ndarray]:
     """What follows from the bookkeeping, [m] each."""
-    live, newborn, incumbent = _crowds(probe, layer)
+    live, newborn, incumbent = crowds
     units, age = live.sum(1), probe.updates[:, None] - probe.state.units[layer].born[probe.members]
     return {
         "comparable": newborn.any(1) & incumbent.any(1),
