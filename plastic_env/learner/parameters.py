@@ -45,7 +45,7 @@ class Layer(NamedTuple):
 
     def blocks(self, block: int) -> Tensor:
         """The weights as [..., out, units below, block]; a view."""
-        return self.weight.view(*self.weight.shape[:-1], -1, block)
+        return self.weight.unflatten(-1, (-1, block))
 
 
 def pick(t: Tensor, learner: Tensor, unit: Tensor) -> Tensor:
@@ -77,8 +77,8 @@ class Layout:
         for above, columns, rows in self._shapes():
             middle = at + above * columns
             end = middle + above * rows
-            weight = flat[:, at:middle].view(-1, above, columns)
-            layers.append(Layer(weight, flat[:, middle:end].view(-1, rows, above)))
+            weight = flat[:, at:middle].view(len(flat), above, columns)
+            layers.append(Layer(weight, flat[:, middle:end].view(len(flat), rows, above)))
             at = end
         return layers
 

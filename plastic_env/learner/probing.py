@@ -272,6 +272,6 @@ def mean_size(state: State, layers: Sequence[Layer], members: Sequence[int], lay
     weight = layers[layer].weight
     below = state.units[layer - 1].live[members] if layer else state.network.input_units
     live = state.units[layer].live[members] * below * state.layout.blocks[layer]
-    few = max(1, CACHED // weight[0].numel())
+    few = max(1, CACHED // weight.shape[1:].numel())
     sums = torch.cat([some.abs().sum((1, 2)) for some in weight.split(few)])
     return sums / torch.from_numpy(live).to(weight)
