@@ -22,7 +22,8 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 def active_fraction(features: Tensor) -> Tensor:
     """Fraction of samples on which each unit exceeds .05."""
-    return (features > ACTIVE).to(features.dtype).mean(-2)
+    # numbers at once: turning truth values into them takes longer than comparing
+    return torch.gt(features, ACTIVE, out=torch.empty_like(features)).mean(-2)
 
 
 def log_parity(per_unit: Tensor, newborn: Tensor, incumbent: Tensor) -> Tensor:
@@ -49,7 +50,7 @@ def dormant_fraction(features: Tensor, live: Tensor, tau: float = DORMANT_TAU) -
 
 def dead_fraction(features: Tensor, live: Tensor) -> Tensor:
     """Fraction of live units that are zero on every sample."""
-    return masked_mean((features == 0).all(-2).to(features.dtype), live)
+    return masked_mean((features.abs().sum(-2) == 0).to(features.dtype), live)
 
 
 def singular_values(features: Tensor) -> Tensor:
@@ -57,9 +58,9 @@ def singular_values(features: Tensor) -> Tensor:
 
     In double precision, by the Gram matrix: those below 1e-8 of the largest are noise.
     """
-    features = features.double()
-    features = features / features.abs().amax((-2, -1), keepdim=True).clamp_min(torch.finfo(torch.double).tiny)
-    small = features.mT if features.shape[-2] > features.shape[-1] else features
+    largest = features.abs().amax((-2, -1), keepdim=True).double()
+    scaled = features.double() / largest.clamp_min(torch.finfo(torch.double).tiny)
+    small = scaled.mT if scaled.shape[-2] > scaled.shape[-1] else scaled
     return torch.linalg.eigvalsh(small @ small.mT).clamp_min(0).sqrt()
 
 

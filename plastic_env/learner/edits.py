@@ -104,12 +104,11 @@ def _find(name: str, rule: Any, table: Mapping[str, Any], method: str, example: 
 
 def requests(edits: Mapping[int, Edit], state: State) -> dict[str, np.ndarray]:
     """By kind of edit, units asked for in each hidden layer, [n, hidden layers]; 0 for learners that aren't named."""
-    network = state.network
-    tables = {kind: np.zeros((len(state.updates), len(network.hidden)), dtype=np.int64) for kind in KINDS}
-    layers, rows = list(network.editable), list(edits)
-    for kind, table in tables.items():
-        table[np.ix_(rows, layers)] = [edit.counts(kind, len(layers)) for edit in edits.values()]
-    return tables
+    layers, members = list(state.network.editable), np.array(list(edits))
+    counts = np.array([[edit.counts(kind, len(layers)) for kind in KINDS] for edit in edits.values()])
+    tables = np.zeros((len(KINDS), len(state.updates), len(state.network.hidden)), dtype=np.int64)
+    tables[:, members[:, None], layers] = counts.swapaxes(0, 1)
+    return dict(zip(KINDS, tables, strict=True))
 
 
 def check_edit(edit: Edit, state: State, member: int, activation: Activation) -> None:

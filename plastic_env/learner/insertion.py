@@ -17,7 +17,7 @@ variance that all units are normalised by.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,19 +28,18 @@ from torch import Tensor
 from plastic_env.errors import InvalidEdit
 from plastic_env.learner.activations import Activation
 from plastic_env.learner.normalisation import Norm
-from plastic_env.learner.parameters import BIAS, INITS, Layer, draw, draw_units
+from plastic_env.learner.parameters import BIAS, INITS, Draw, Layer, draw, draw_units
 
 
 @dataclass(frozen=True)
-class Birth:
-    """Units about to be born in one hidden layer of one learner."""
+class Births:
+    """Units about to be born in one hidden layer of some learners; the tensors are all learners' initial parameters."""
 
-    below: Layer  # the learner's initial parameters into this layer: [slots, columns], [rows, slots]
-    above: Tensor  # the weights out of it: [slots above, slots, block]
-    slots: np.ndarray  # the places they take
-    live_above: np.ndarray  # the live units' places above; dormant ones keep what they wait with
+    below: Layer  # into this layer: [n, slots, columns], [n, rows, slots]
+    above: Tensor  # the weights out of it: [n, slots above, slots, block]
+    newborns: Sequence[Draw]  # the places they take
+    live_above: Sequence[np.ndarray]  # of each such learner, the places of live units above; dormant ones stay as is
     init: str
-    rng: np.random.Generator
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class Insertion(Protocol):
         """Raise `InvalidEdit` if the rule makes no sense there."""
         ...
 
-    def prepare(self, birth: Birth) -> None:
+    def prepare(self, births: Births) -> None:
         """Set the slots' initial weights."""
         ...
 
@@ -106,7 +105,7 @@ class _Insertion:
     def check(self, place: Place) -> None:
         """Anything goes."""
 
-    def prepare(self, birth: Birth) -> None:
+    def prepare(self, births: Births) -> None:
         """Leave the slots as they are."""
 
     def settle(self, layer: Settling) -> None:
@@ -124,13 +123,18 @@ class Fresh(_Insertion):
 
     prepares = True
 
-    def prepare(self, birth: Birth) -> None:
+    def prepare(self, births: Births) -> None:
         """Draw both."""
-        _draw_incoming(birth)
-        _, slots, block = birth.above.shape
-        half_width = INITS[birth.init].weight(slots * block)
-        values = draw(birth.rng, half_width, (len(birth.live_above), len(birth.slots), block))
-        birth.above[np.ix_(birth.live_above, birth.slots)] = values.to(birth.above)
+        _draw_incoming(births)
+        _, slots_above, slots, block = births.above.shape
+        half_width = INITS[births.init].weight(slots * block)
+        places, values = [], []
+        for (member, units, rng), above in zip(births.newborns, births.live_above, strict=True):
+            place = (member * slots_above + above[:, None]) * slots + units
+            places.append(place.ravel())
+            values.append(draw(rng, half_width, (place.size, block)))
+        weight = births.above.view(-1, block)
+        weight[torch.from_numpy(np.concatenate(places))] = torch.from_numpy(np.concatenate(values)).to(weight)
 
 
 @dataclass(frozen=True)
@@ -140,9 +144,9 @@ class ZeroOut(_Insertion):
     prepares = True
     settles = True
 
-    def prepare(self, birth: Birth) -> None:
+    def prepare(self, births: Births) -> None:
         """Draw the incoming ones."""
-        _draw_incoming(birth)
+        _draw_incoming(births)
 
     def settle(self, layer: Settling) -> None:
         """Clear the outgoing ones."""
@@ -249,9 +253,10 @@ class Scaled(_Insertion):
         """Draw newborns, rescale incumbents."""
         new, (units, *inputs) = layer.newborn, layer.below.weight.shape
         columns, (above, _, block) = int(np.prod(inputs)), layer.outgoing.shape
-        draw_units(Layer(layer.below.weight.flatten(1), layer.below.vectors), new, columns, layer.rng, layer.init)
+        below = Layer(layer.below.weight.flatten(1)[None], layer.below.vectors[None])
+        draw_units(below, [Draw(0, new, layer.rng)], columns, layer.init)
         outgoing = draw(layer.rng, INITS[layer.init].weight(units * block), (above, len(new), block))
-        layer.outgoing[:, new] = outgoing.to(layer.outgoing)
+        layer.outgoing[:, new] = torch.from_numpy(outgoing).to(layer.outgoing)
         layer.outgoing[:, layer.incumbent] *= (layer.before / units) ** 0.5
 
 
@@ -265,5 +270,5 @@ INSERTIONS: dict[str, Insertion] = {
 }
 
 
-def _draw_incoming(birth: Birth) -> None:
-    draw_units(birth.below, birth.slots, birth.below.weight.shape[1], birth.rng, birth.init)
+def _draw_incoming(births: Births) -> None:
+    draw_units(births.below, births.newborns, births.below.weight.shape[2], births.init)

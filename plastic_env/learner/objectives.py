@@ -36,13 +36,14 @@ class CrossEntropy:
 
     def delta(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Softmax less the target."""
-        delta = torch.softmax(outputs, -1)
-        delta.scatter_add_(-1, targets[..., None], delta.new_full((*targets.shape, 1), -1.0))
-        return delta.div_(targets.shape[-1])
+        delta = torch.softmax(_across(outputs), -2)
+        rows = targets[..., None, :]
+        delta.scatter_add_(-2, rows, delta.new_full(rows.shape, -1.0))
+        return delta.div_(targets.shape[-1]).mT.contiguous()
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Negative log of the target's probability."""
-        return torch.log_softmax(outputs, -1).gather(-1, targets[..., None])[..., 0].neg_()
+        return torch.log_softmax(_across(outputs), -2).gather(-2, targets[..., None, :])[..., 0, :].neg_()
 
     def hits(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Whether the largest output is the target's."""
@@ -72,3 +73,8 @@ class SquaredError:
 
 
 OBJECTIVES: dict[str, Objective] = {"cross_entropy": CrossEntropy(), "squared_error": SquaredError()}
+
+
+def _across(outputs: Tensor) -> Tensor:
+    """[..., classes, batch]: along its rows, few classes would be taken one at a time."""
+    return outputs.mT.contiguous()

@@ -24,7 +24,7 @@ from plastic_env.learner.diagnostics import sample_plasticity
 from plastic_env.learner.edits import Edit, check_edit
 from plastic_env.learner.network import Network, Shape, backward, forward
 from plastic_env.learner.objectives import OBJECTIVES
-from plastic_env.learner.parameters import Layer, draw_all, draw_units
+from plastic_env.learner.parameters import Draw, Layer, draw_all, draw_units
 from plastic_env.learner.passes import stage_modes, timing, unknown_classes
 from plastic_env.learner.probing import Probe, mean_size
 from plastic_env.learner.repacking import repack, unchanged
@@ -191,7 +191,8 @@ class Population:
             *hidden, head = state.learner(member)
             new = np.arange(len(head), wanted)
             mine = initial[-1].of(member)
-            draw_units(mine, new, mine.weight.shape[1], self.rngs[member], self.settings.init)
+            draws = [Draw(member, new, self.rngs[member])]
+            draw_units(initial[-1], draws, mine.weight.shape[1], self.settings.init)
             units[member] = ((*hidden, head.join(_born(new, int(state.updates[member])))), True)
             if checkpoint:  # there, new classes wait with what they were drawn with
                 checkpoint[-1].weight[member, new] = mine.weight[new]
@@ -206,7 +207,8 @@ class Population:
             live[list(units)] = [len(learner[layer]) for learner, _ in units.values()]
             slots = state.initial[layer].weight.shape[1]
             width = int(live.max()) if layer == len(self.network.hidden) else stored_width(int(live.max()), slots)
-            made, source = old.resized(width), resized(unchanged(old), width, -1)
+            source = resized(unchanged(old), width, -1)
+            made = old.at(source)
             for member, (learner, keep) in units.items():
                 made.put(member, learner[layer])
                 if not keep:
@@ -290,7 +292,7 @@ class Population:
             trace.inputs,
             trace.saved,
             [*(errors[layer] for layer in range(len(network.hidden))), head],
-            [mean_size(state, layers, members, layer) for layer in range(len(layers))],
+            {layer: mean_size(state, layers, members, layer) for layer in network.editable},
             scratch,
             y,
         )
@@ -344,10 +346,11 @@ class Population:
         Raises:
             InvalidEdit, UnknownName: and the population is as before, generators included.
         """
+        widths = np.stack([units.live for units in self.state.units], 1).tolist()
         checked = set()  # learners alike may do alike
         for member, edit in zip(self._named(list(edits)), edits.values(), strict=True):
             self._refuse_frozen(member)
-            alike = id(edit), self.state.widths(member), bool(self.state.stored[member])
+            alike = id(edit), *widths[member], bool(self.state.stored[member])
             if alike not in checked:
                 check_edit(edit, self.state, member, self.activation)
                 checked.add(alike)

@@ -17,6 +17,8 @@ from plastic_env.learner.parameters import Layer
 from plastic_env.learner.stages import Mode, Saved, by_unit
 from plastic_env.learner.state import State
 
+CACHED = 2**19  # numbers that are looked at together: more would have to be fetched from memory twice
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -33,7 +35,7 @@ class Probe:
     inputs: list[Tensor]  # what fed each layer: dense [m, batch, columns], conv [m, batch, height, width, channels]
     saved: list[Sequence[Saved]]  # by the hidden layers
     errors: list[Tensor]  # dL/dz of each layer: dense [m, batch, units], conv [m, batch, height, width, units]
-    weight_norms: list[Tensor]  # [m] mean |weight| of each layer
+    weight_norms: dict[int, Tensor]  # [m] mean |weight| of each editable layer
     parameter_gradients: Tensor  # flat [m, size], in the state's layout
     targets: Tensor  # [m, batch] labels, or [m, batch, outputs] values
 
@@ -67,10 +69,15 @@ class Probe:
         Raises:
             InvalidEdit: one of them has not been probed.
         """
+        row = {member: row for row, member in enumerate(self.members)}
         for member in members:
-            if member not in self.members:
+            if member not in row:
                 raise InvalidEdit(f"The probe is of the learners {self.members}, not of {member}; probe it, too.")
-        return [self.members.index(member) for member in members]
+        return [row[member] for member in members]
+
+    def seen(self, t: Tensor, members: Sequence[int]) -> Tensor:
+        """These members' rows of something in the probe; itself if they are all of it."""
+        return t if members == self.members else t[self.rows(members)]
 
     def of(self, member: int) -> Sight:
         """What was seen of one learner."""
@@ -145,10 +152,18 @@ def diagnose(probe: Probe, *, ranks: bool = True) -> Diagnosis:
 
     ranks: whether to measure the three ranks of the features; they take longer than all the rest, and are 0 if not.
     """
-    layers = [_diagnose_layer(probe, layer, ranks) for layer in probe.state.network.editable]
-    stacked = {name: np.stack([layer[name] for layer in layers], 1) for name in layers[0]}
+    editable, gradients = probe.state.network.editable, probe.gradients
+    crowds = {layer: _crowds(probe, layer) for layer in editable}
+    layers = [_measure_layer(probe, gradients, layer, crowds[layer], ranks) for layer in editable]
+    counts = [_count_layer(probe, layer, crowds[layer]) for layer in editable]
+    stacked = torch.stack([torch.stack([layer[name].double() for layer in layers], -1) for name in layers[0]])
+    finite = np.nan_to_num(stacked.cpu().numpy(), nan=0.0, posinf=0.0, neginf=0.0)
+    found = dict(zip(layers[0], finite, strict=True))
+    found |= {name: np.stack([layer[name] for layer in counts], 1) for name in counts[0]}
+    for name in ("log_activation_parity", "log_gradient_parity"):
+        found[name] = np.where(found["comparable"], found[name], 0.0)
     loss = np.nan_to_num(probe.loss.double().cpu().numpy(), nan=0.0, posinf=0.0, neginf=0.0)
-    return Diagnosis(loss=loss, **stacked)
+    return Diagnosis(loss=loss, **found)
 
 
 @dataclass(frozen=True)
@@ -205,41 +220,48 @@ def measure_cohorts(probe: Probe) -> dict[int, list[CohortPoint]]:
     return points
 
 
-def _diagnose_layer(probe: Probe, layer: int, ranks: bool) -> dict[str, np.ndarray]:
-    state, members = probe.state, probe.members
-    cohort = state.units[layer].cohort[members]  # [m, width]
-    age = probe.updates[:, None] - state.units[layer].born[members]
+def _crowds(probe: Probe, layer: int) -> np.ndarray:
+    """[3, m, width] bool: the live units, the newest cohort (but for the founders), all older ones."""
+    cohort = probe.state.units[layer].cohort[probe.members]
     live, newest = cohort >= 0, cohort.max(1, keepdims=True)
     newborn = (cohort == newest) & (newest > 0)
-    incumbent = live & ~newborn
-    comparable = newborn.any(1) & incumbent.any(1)
-    features = probe.features(layer)
+    return np.stack([live, newborn, live & ~newborn])
+
+
+def _measure_layer(
+    probe: Probe, gradients: Sequence[Layer], layer: int, crowds: np.ndarray, ranks: bool
+) -> dict[str, Tensor]:
+    """What is measured on the batch, [m] each."""
+    state, members, features = probe.state, probe.members, probe.features(layer)
     if state.frozen[members].any():
         features = features.clone()
         features[torch.from_numpy(state.frozen[members])] = 0
-    masks = [torch.from_numpy(mask).to(features.device) for mask in (live, newborn, incumbent)]
-    active = diagnostics.active_fraction(features)
+    live, newborn, incumbent = torch.from_numpy(crowds).to(features)
+    seen = torch.stack([diagnostics.active_fraction(features), probe.deltas[layer].abs().mean(-2)])
+    log_activation_parity, log_gradient_parity = diagnostics.log_parity(seen, newborn, incumbent)
     measured = {
-        "log_activation_parity": diagnostics.log_parity(active, *masks[1:]),
-        "log_gradient_parity": diagnostics.log_parity(probe.deltas[layer].abs().mean(-2), *masks[1:]),
-        "dormant": diagnostics.dormant_fraction(features, masks[0]),
-        "dead": diagnostics.dead_fraction(features, masks[0]),
+        "log_activation_parity": log_activation_parity,
+        "log_gradient_parity": log_gradient_parity,
+        "dormant": diagnostics.dormant_fraction(features, live),
+        "dead": diagnostics.dead_fraction(features, live),
         "weight_norm": probe.weight_norms[layer],
-        "gradient_norm": mean_size(state, probe.gradients, members, layer),
-        "update_norm": torch.from_numpy(state.update_norms[members, layer]),
+        "gradient_norm": mean_size(state, gradients, members, layer),
+        "update_norm": torch.from_numpy(state.update_norms[members, layer]).to(features.device),
     }
     rules = (diagnostics.effective_rank, diagnostics.stable_rank, diagnostics.srank)
-    singular = diagnostics.singular_values(features) if ranks else None
-    measured |= {rule.__name__: torch.zeros(len(members)) if singular is None else rule(singular) for rule in rules}
-    found = {
-        name: np.nan_to_num(value.double().cpu().numpy(), nan=0.0, posinf=0.0, neginf=0.0)
-        for name, value in measured.items()
-    }
-    for name in ("log_activation_parity", "log_gradient_parity"):
-        found[name] = np.where(comparable, found[name], 0.0)
-    units = live.sum(1)
-    return found | {
-        "comparable": comparable,
+    if not ranks:
+        return measured | {rule.__name__: features.new_zeros(len(members)) for rule in rules}
+    widest = int(state.units[layer].live[members].max())  # beyond, there is padding only
+    singular = diagnostics.singular_values(features[..., :widest])
+    return measured | {rule.__name__: rule(singular) for rule in rules}
+
+
+def _count_layer(probe: Probe, layer: int, crowds: np.ndarray) -> dict[str, np.ndarray]:
+    """What follows from the bookkeeping, [m] each."""
+    live, newborn, incumbent = crowds
+    units, age = live.sum(1), probe.updates[:, None] - probe.state.units[layer].born[probe.members]
+    return {
+        "comparable": newborn.any(1) & incumbent.any(1),
         "newborn": newborn.sum(1) / units,
         "age": np.where(live, age, 0).sum(1) / units,
     }
@@ -247,7 +269,9 @@ def _diagnose_layer(probe: Probe, layer: int, ranks: bool) -> dict[str, np.ndarr
 
 def mean_size(state: State, layers: Sequence[Layer], members: Sequence[int], layer: int) -> Tensor:
     """[m] mean of |.| over the live weights of a layer; layers: of `members`, in the state's layout."""
+    weight = layers[layer].weight
     below = state.units[layer - 1].live[members] if layer else state.network.input_units
     live = state.units[layer].live[members] * below * state.layout.blocks[layer]
-    sizes = torch.from_numpy(live).to(layers[layer].weight)
-    return layers[layer].weight.abs().sum((1, 2)) / sizes
+    few = max(1, CACHED // weight.shape[1:].numel())
+    sums = torch.cat([some.abs().sum((1, 2)) for some in weight.split(few)])
+    return sums / torch.from_numpy(live).to(weight)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plastic_env.learner.parameters import Layer
+from plastic_env.learner.parameters import Layer, pick
 from plastic_env.learner.state import State, Units
 
 Source = np.ndarray  # [n, width] each stored unit's position before, or -1 for one that starts anew or doesn't exist
@@ -35,7 +35,7 @@ def repack(
         moments=[flat.new_empty(len(flat), layout.size) for flat in state.moments],
     )
     device = state.weights.device
-    axes = [_Axis.of(new, source, device) for new, source in zip(units, sources, strict=True)]
+    axes = [_Axis.of(*layer, device) for layer in zip(state.units, units, sources, strict=True)]
     for old_flat, new_flat in zip(
         (state.weights, *state.moments), (following.weights, *following.moments), strict=True
     ):
@@ -59,7 +59,8 @@ class _Axis:
 
     source: [n, width] position before, where it isn't the same. slot: [n, width], 0 where there is no unit.
     exists: [n, width] bool.
-    moved: units that are elsewhere than before, and where they were. cleared: places of nobody who is kept.
+    moved: units that are elsewhere than before, and where they were. cleared: places, among those that there were
+    before, of nobody who is kept.
     born: units that start anew, and their slots.
     """
 
@@ -71,8 +72,8 @@ class _Axis:
     born: tuple[_Places, Tensor] | None
 
     @staticmethod
-    def of(new: Units, source: Source, device: torch.device) -> _Axis:
-        """The axis of a layer with these units."""
+    def of(old: Units, new: Units, source: Source, device: torch.device) -> _Axis:
+        """The axis of a layer that had and has these units."""
 
         def on(array: np.ndarray) -> Tensor:
             return torch.from_numpy(array).to(device)
@@ -84,7 +85,7 @@ class _Axis:
             return _Places(on(learner), on(position)), on(values[learner, position])
 
         kept, here = source >= 0, np.arange(source.shape[1])
-        cleared = places(~kept, source)
+        cleared = places(~kept & (here < old.slot.shape[1]), source)
         return _Axis(
             on(np.where(kept, source, here)),
             on(new.slot.clip(0)),
@@ -111,11 +112,11 @@ def _keep(old: Layer, new: Layer, below: _Axis | None, above: _Axis, block: int)
     """Copy all that is stored, move what is to move, clear what is not to be kept."""
     weight, target = old.blocks(block), new.blocks(block)  # [n, units, units below, block]
     rows, columns = (min(sizes) for sizes in zip(weight.shape[1:3], target.shape[1:3], strict=True))
-    if rows < target.shape[1] or columns < target.shape[2]:
-        target.zero_()
-        new.vectors.zero_()
     target[:, :rows, :columns] = weight[:, :rows, :columns]
+    target[:, :rows, columns:] = 0
+    target[:, rows:] = 0
     new.vectors[..., :rows] = old.vectors[..., :rows]
+    new.vectors[..., rows:] = 0
     if above.moved is not None:
         (learner, position), origin = above.moved
         target[learner, position, :columns] = weight[learner, origin, :columns]
@@ -123,8 +124,8 @@ def _keep(old: Layer, new: Layer, below: _Axis | None, above: _Axis, block: int)
     if below is not None and below.moved is not None:
         (learner, position), origin = below.moved
         found = weight.transpose(1, 2)[learner, origin]  # [moved, units, block]
-        index = above.source[learner].clip(max=weight.shape[1] - 1)  # beyond, there is nobody who is kept
-        target.transpose(1, 2)[learner, position] = found.gather(1, index[..., None].expand(-1, -1, block))
+        index = above.source[learner][:, :rows, None].expand(-1, -1, block)  # beyond, there is nobody who is kept
+        target.transpose(1, 2)[learner, position, :rows] = found.gather(1, index)
     if above.cleared is not None:
         target[above.cleared] = 0
         new.vectors.mT[above.cleared] = 0
@@ -134,11 +135,11 @@ def _keep(old: Layer, new: Layer, below: _Axis | None, above: _Axis, block: int)
 
 def _begin_rows(new: Layer, start: Layer, born: _Places, slot: Tensor, below: _Axis | None, block: int) -> None:
     """Incoming weights and vectors of units that start anew."""
-    rows = start.blocks(block)[born.learner, slot]  # [born, slots below, block]
+    rows = pick(start.weight, born.learner, slot)  # [born, slots below * block]
     if below is not None:
         index = below.slot[born.learner][..., None].expand(-1, -1, block)
-        rows = rows.gather(1, index) * below.exists[born.learner][..., None]
-    new.blocks(block)[born] = rows
+        rows = rows.unflatten(1, (-1, block)).gather(1, index).mul_(below.exists[born.learner][..., None]).flatten(1)
+    new.weight[born] = rows
     new.vectors.mT[born] = start.vectors.mT[born.learner, slot]
 
 
@@ -146,5 +147,5 @@ def _begin_columns(new: Layer, start: Layer, born: _Places, slot: Tensor, above:
     """Outgoing weights of units that start anew."""
     columns = start.blocks(block).transpose(1, 2)[born.learner, slot]  # [born, slots above, block]
     index = above.slot[born.learner][..., None].expand(-1, -1, block)
-    columns = columns.gather(1, index) * above.exists[born.learner][..., None]
+    columns = columns.gather(1, index).mul_(above.exists[born.learner][..., None])
     new.blocks(block).transpose(1, 2)[born] = columns

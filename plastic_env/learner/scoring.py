@@ -10,7 +10,7 @@ from torch import Tensor
 
 from plastic_env.errors import InvalidEdit
 from plastic_env.learner.edits import Edit, requests
-from plastic_env.learner.parameters import Layer
+from plastic_env.learner.parameters import Layer, pick
 from plastic_env.learner.probing import Probe
 from plastic_env.learner.selection import Rule, find_rule, score
 from plastic_env.learner.state import State
@@ -33,10 +33,11 @@ def score_units(
     asked: dict[tuple[str, int, Rule], list[int]] = {}
     wanted = requests(edits, state)
     for kind, table in wanted.items():
+        asking = np.flatnonzero(table.any(1)).tolist()
+        rules = {member: find_rule(kind, getattr(edits[member], f"{kind}_rule")) for member in asking}
         for layer in state.network.editable:
             for member in np.flatnonzero(table[:, layer]).tolist():
-                rule = find_rule(kind, getattr(edits[member], f"{kind}_rule"))
-                asked.setdefault((kind, layer, rule), []).append(member)
+                asked.setdefault((kind, layer, rules[member]), []).append(member)
     worths: dict[tuple[int, str], np.ndarray] = {}
     macs = np.zeros(len(state.updates), dtype=np.int64)
     for (kind, layer, rule), members in asked.items():
@@ -64,11 +65,11 @@ def _live(state: State, layer: int) -> np.ndarray:
 
 def _candidates(state: State, layer: int, members: list[int], pruned: np.ndarray) -> np.ndarray:
     """[m, slots] bool: slots that may be live after an edit and aren't now: dormant ones, or all if some are pruned."""
-    candidates = np.ones((len(members), state.network.hidden[layer].slots), dtype=bool)
-    slot = state.units[layer].slot[members]
-    rows, units = np.nonzero((slot >= 0) & (pruned == 0)[:, None])
-    candidates[rows, slot[rows, units]] = False
-    return candidates
+    slots, slot = state.network.hidden[layer].slots, state.units[layer].slot[members]
+    taken = (slot >= 0) & (pruned == 0)[:, None]
+    candidates = np.ones((len(members), slots + 1), dtype=bool)  # the last column is for those that aren't taken
+    candidates[np.arange(len(members))[:, None], np.where(taken, slot, slots)] = False
+    return candidates[:, :-1]
 
 
 def candidate_view(
@@ -78,15 +79,15 @@ def candidate_view(
 
     candidates: [m, slots] bool.
     """
-    state, rows, stages = probe.state, probe.rows(members), probe.state.network.stages
+    state, stages = probe.state, probe.state.network.stages
     stage, upper, device = stages[layer], stages[layer + 1], state.weights.device
-    learner = torch.tensor(members, device=device)[:, None]
+    learner = torch.from_numpy(np.array(members)[:, None]).to(device)
     places = _padded(candidates)
     slots = torch.from_numpy(places.clip(0)).to(device)  # [m, u]
     into = state.initial[layer]
-    weight = into.blocks(stage.block)[learner, slots]  # [m, u, slots below, block]
+    weight = pick(into.weight, learner, slots)  # [m, u, slots below * block]
     if layer > 0:
-        weight = _of_live(state, weight, layer - 1, members)
+        weight = _of_live(state, weight.unflatten(2, (-1, stage.block)), layer - 1, members).flatten(2)
 
     def wire() -> Tensor:
         columns = state.initial[layer + 1].blocks(upper.block).transpose(1, 2)[learner, slots]  # [m, u, above, block]
@@ -95,10 +96,10 @@ def candidate_view(
     return CandidateView(
         stage=stage,
         upper=upper,
-        mode=probe.candidate_mode(layer, rows),
-        below=probe.inputs[layer][rows],
-        above=probe.errors[layer + 1][rows],
-        into=Layer(weight.flatten(2), into.vectors.mT[learner, slots].mT),
+        mode=probe.candidate_mode(layer, probe.rows(members)),
+        below=probe.seen(probe.inputs[layer], members),
+        above=probe.seen(probe.errors[layer + 1], members),
+        into=Layer(weight, into.vectors.mT[learner, slots].mT),
         wire=wire,
         places=places,
         rngs=rngs,
@@ -107,12 +108,14 @@ def candidate_view(
 
 def _padded(mask: np.ndarray) -> np.ndarray:
     """[m, u] the columns where each row of `mask` is True, in order, then -1."""
-    order = np.argsort(~mask, axis=1, kind="stable")[:, : mask.sum(1).max()]
-    return np.where(np.take_along_axis(mask, order, 1), order, -1)
+    counts = mask.sum(1)
+    places = np.full((len(mask), counts.max()), -1)
+    places[np.arange(counts.max()) < counts[:, None]] = np.nonzero(mask)[1]
+    return places
 
 
 def _of_live(state: State, weight: Tensor, layer: int, members: list[int]) -> Tensor:
     """The weights [m, u, slots of `layer`, block] from or to live units only, in stored order, padded with zeros."""
     slot = torch.from_numpy(state.units[layer].slot[members]).to(weight.device)[:, None, :, None]
     index = slot.clamp_min(0).expand(-1, weight.shape[1], -1, weight.shape[3])
-    return weight.gather(2, index) * (slot >= 0)
+    return weight.gather(2, index).mul_(slot >= 0)

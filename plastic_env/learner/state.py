@@ -64,28 +64,19 @@ class Units:
         """One learner's units, then more of them."""
         return Units(*(np.concatenate([getattr(self, name), getattr(more, name)]) for name in UNIT_FIELDS))
 
-    def cut(self, live: np.ndarray) -> Units:
-        """A copy of which each learner keeps the first `live` [n]."""
-        beyond = np.arange(self.slot.shape[1]) >= live[:, None]
-        return Units(
-            *(np.where(beyond, empty, getattr(self, name)) for name, empty in zip(UNIT_FIELDS, EMPTY, strict=True))
-        )
-
-    def anew(self) -> Units:
-        """The same arrays in a record that has remembered nothing of them."""
-        return Units(*(getattr(self, name) for name in UNIT_FIELDS))
-
-    def resized(self, width: int) -> Units:
-        """A copy with other padding."""
-        return Units(
-            *(resized(getattr(self, name), width, empty) for name, empty in zip(UNIT_FIELDS, EMPTY, strict=True))
-        )
+    def at(self, origin: np.ndarray) -> Units:
+        """A copy in another order: at each place who was at `origin` [n, width], nobody where that is -1."""
+        n, width = self.slot.shape
+        table = np.stack([getattr(self, name) for name in UNIT_FIELDS]).reshape(len(UNIT_FIELDS), -1)
+        found = table.take(origin.clip(0) + width * np.arange(n)[:, None], 1)
+        return Units(*np.where(origin >= 0, found, np.array(EMPTY)[:, None, None]))
 
 
 def resized(table: np.ndarray, width: int, fill: int) -> np.ndarray:
     """A copy of [n, columns] with columns cut off or filled up."""
-    more = max(0, width - table.shape[1])
-    return np.pad(table[:, :width], ((0, 0), (0, more)), constant_values=fill)
+    made = np.full((len(table), width), fill, dtype=table.dtype)
+    made[:, : table.shape[1]] = table[:, :width]
+    return made
 
 
 UNIT_FIELDS = ("slot", "id", "cohort", "born", "clock")

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
 from torch import Tensor
 
 from plastic_env.learner.edits import KINDS, Edit, find_insertion, find_trainability, requests
-from plastic_env.learner.insertion import Birth, Settling
-from plastic_env.learner.parameters import Layer, draw_all
+from plastic_env.learner.insertion import Births, Settling
+from plastic_env.learner.parameters import Draw, Layer, draw_all
 from plastic_env.learner.repacking import Source, repack, unchanged
-from plastic_env.learner.state import UNIT_FIELDS, State, Units, resized, stored_width
+from plastic_env.learner.state import State, Units, resized, stored_width
 from plastic_env.learner.trainability import Phase
 from plastic_env.learner.transfer import named_donors, nearest_donors, transfer_biases, transplant
 
@@ -61,11 +62,11 @@ def apply_edits(
     changes, ids = _rearrange(state, edits, worths)
     units, sources = [change.units for change in changes], [change.source for change in changes]
     restarted, stored, cohorts = (getattr(state, name).copy() for name in ("restarted", "stored", "cohorts"))
-    for member, edit in edits.items():
-        if edit.restarts or edit.optimizer_state == "reset":
-            restarted[member] = state.updates[member]
-        stored[member] |= edit.store
-        cohorts[member] += edit.births
+    members = list(edits)
+    emptied = [member for member, edit in edits.items() if edit.restarts or edit.optimizer_state == "reset"]
+    restarted[emptied] = state.updates[emptied]
+    stored[members] |= [edit.store for edit in edits.values()]
+    cohorts[members] += [edit.births for edit in edits.values()]
     redrawn = replace(
         state,
         initial=_prepare(state, edits, changes, rngs, init),
@@ -156,24 +157,20 @@ def _select(
     columns = np.arange(width)
     first = columns < kept[:, None]
     gaps, movers = np.nonzero(first & ~stay), np.nonzero(~first & stay)
-    source = np.where(first & stay & ~again, columns, -1)
-    source[gaps] = np.where(again[movers], -1, movers[1])
-    newborn = first & again
-    newborn[gaps] = again[movers]
-    made = units.resized(width)
-    for name in UNIT_FIELDS:
-        getattr(made, name)[gaps] = getattr(units, name)[movers]
-    made = made.cut(kept).resized(after)
-    source, newborn = resized(source, after, -1), resized(newborn, after, fill=False)
+    origin = np.where(first & stay, columns, -1)
+    origin[gaps] = movers[1]
+    origin = resized(origin, after, -1)
+    past, made = origin >= 0, units.at(origin)
+    newborn = again[np.arange(n)[:, None], origin] & past
+    source = np.where(newborn, -1, origin)
     if worths["grow"] is not None:
         dormant = np.ones((n, slots), dtype=bool)
-        rows, places = np.nonzero(made.exists)
-        dormant[rows, made.slot[rows, places]] = False
+        dormant[np.nonzero(past)[0], made.slot[past]] = False
         chosen = _ranking(-worths["grow"], dormant)[:, : int(grow.max())]
         rows, picks = np.nonzero(np.arange(chosen.shape[1]) < grow[:, None])
         made.slot[rows, kept[rows] + picks] = chosen[rows, picks]
         newborn[rows, kept[rows] + picks] = True
-    return _Change(made.anew(), source, newborn)
+    return _Change(made, source, newborn)
 
 
 def _ranking(worth: np.ndarray, among: np.ndarray) -> np.ndarray:
@@ -205,20 +202,23 @@ def _prepare(
     init: str,
 ) -> list[Layer]:
     """The initial weights after resets and after what newborns' insertion rules draw."""
-    drawing = {m: edit for m, edit in edits.items() if edit.reset or (edit.births and find_insertion(edit).prepares)}
-    if not drawing:
+    rules = {m: find_insertion(edit) for m, edit in edits.items() if edit.births}
+    preparing = {id(rule): rule for rule in rules.values() if rule.prepares}
+    resetting = [m for m, edit in edits.items() if edit.reset]
+    if not preparing and not resetting:
         return state.initial
     initial = [layer.clone() for layer in state.initial]
-    for member, edit in drawing.items():
-        if edit.reset:
-            draw_all(initial, member, state.classes(member), rngs[member], init)
-        mine = [change.of(member) for change in changes]
-        for layer, change in enumerate(mine[:-1]):
-            if change.newborn.any():
-                below, above = (initial[at].of(member) for at in (layer, layer + 1))
-                slots, live_above = change.units.slot[change.newborns], mine[layer + 1].units.slot
-                weights = above.blocks(state.network.blocks[layer + 1])
-                find_insertion(edit).prepare(Birth(below, weights, slots, live_above, init, rngs[member]))
+    for member in resetting:
+        draw_all(initial, member, state.classes(member), rngs[member], init)
+    for rule in preparing.values():
+        members = [m for m, its in rules.items() if its is rule]
+        for layer, (change, upper) in enumerate(pairwise(changes)):
+            born = [m for m in members if change.newborn[m].any()]
+            if born:
+                draws = [Draw(m, change.units.slot[m, change.newborn[m]], rngs[m]) for m in born]
+                above = initial[layer + 1].blocks(state.network.blocks[layer + 1])
+                live_above = [upper.units.slot[m, upper.units.exists[m]] for m in born]
+                rule.prepare(Births(initial[layer], above, draws, live_above, init))
     return initial
 
 

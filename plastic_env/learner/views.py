@@ -166,8 +166,7 @@ class LiveView:
         return t if self.members == list(range(len(t))) else t[self.members]
 
     def _seen(self, t: Tensor) -> Tensor:
-        """Rows of the probe; a view if they are all of it."""
-        return t if self.members == self.probe.members else t[self.probe.rows(self.members)]
+        return self.probe.seen(t, self.members)
 
 
 @dataclass(frozen=True)
