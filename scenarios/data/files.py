@@ -62,7 +62,8 @@ def _of_npz(path: Path, classes: int | None, shape: Shape | None) -> Arrays:
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream:  # which np.load leaves open when it fails
+            file = np.load(stream, allow_pickle=False)
             names = list(file.files) if isinstance(file, np.lib.npyio.NpzFile) else []
             arrays = {key: file[key] for key in PARTS if key in names}
     except Exception as error:  # whatever zipfile, zlib and numpy make of a damaged file

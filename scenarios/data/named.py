@@ -62,7 +62,7 @@ PUBLISHED = {
         ("tiny_imagenet", "avalanche", "TinyImagenet", "tinyimagenet", "tiny-imagenet-200", 200, _LARGER),
     )
 }
-_AT_AVALANCHE = {"CUB200": "CUB_200_2011", "CORe50Dataset": "core50"}  # names of its folders; else as the class
+_FOLDERS = {"CUB200": "CUB_200_2011", "CORe50Dataset": "core50"}  # as Avalanche calls them; others as their classes
 
 
 def any_of(library: str, kind: str) -> Dataset:
@@ -76,8 +76,7 @@ def any_of(library: str, kind: str) -> Dataset:
             return published(source)
     if not kind.isidentifier():
         libraries.find_class(library, kind)
-    avalanche = _AT_AVALANCHE.get(kind, kind.lower())
-    return published(Published(f"{library}:{kind}", library, kind, kind.lower(), avalanche))
+    return published(Published(f"{library}:{kind}", library, kind, _FOLDERS.get(kind, kind.lower())))
 
 
 def published(source: Published) -> Dataset:
