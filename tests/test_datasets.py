@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
 
@@ -17,7 +18,7 @@ from PIL import Image
 
 from plastic_env.errors import InvalidData, UnknownName
 from plastic_env.scenarios import find
-from plastic_env.scenarios.data import DATASETS, arrays, files, load, shared
+from plastic_env.scenarios.data import DATASETS, arrays, files, load, places, shared
 from plastic_env.streams.samples import Dataset
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "mnist.npz"
@@ -653,6 +654,17 @@ def test_downloads_are_kept(tmp_path, data, monkeypatch):
     monkeypatch.setenv("PLASTIC_ENV_DATA", str(data))
     load.cache_clear()
     assert_holds(load("mnist"), parts)
+
+
+def test_what_another_process_downloads_meanwhile_is_used(data, monkeypatch):
+    @contextmanager
+    def wait(folder):
+        if folder == data:
+            write_mnist(data / "mnist")
+        yield
+
+    monkeypatch.setattr(places, "alone_in", wait)
+    assert len(load("mnist").train) == 50
 
 
 def test_a_folder_in_the_way_of_a_download_is_left_alone(data):

@@ -41,9 +41,9 @@ class Published:
     shape: Shape | None = None
 
     @property
-    def places(self) -> list[Path]:
-        """Where its files may be, the .npz file aside."""
-        return [root / self.files for root in places.roots(self.key, self.avalanche or self.key)]
+    def roots(self) -> list[Path]:
+        """Folders that may hold its files, the .npz file aside."""
+        return places.roots(self.key, self.avalanche or self.key)
 
 
 class _NoDownloadError(Exception):
@@ -88,24 +88,21 @@ def published(source: Published) -> Dataset:
     given = places.given()
     if given is not None and (npz := given / f"{source.key}.npz").is_file():
         return from_npz(npz, source.name, source.classes, source.shape)
-    for place, root in zip(source.places, _roots(source), strict=True):
-        found = _read(source, place, root)
+    for root in source.roots:
+        found = _read(source, root)
         if found is not None:
             return found
     _download(source)
     root = places.downloads() / source.key
-    found = _read(source, root / source.files, root)
+    found = _read(source, root)
     if found is None:
         raise InvalidData(f"{root} holds no whole {source.name} after its download; delete it and try again.")
     return found
 
 
-def _roots(source: Published) -> list[Path]:
-    return places.roots(source.key, source.avalanche or source.key)
-
-
-def _read(source: Published, place: Path, root: Path) -> Dataset | None:
-    """The data set from a place, or None if it is not there."""
+def _read(source: Published, root: Path) -> Dataset | None:
+    """The data set from a folder, or None if it is not there."""
+    place = root / source.files
     if not place.is_dir():
         return None
     files = sorted(
@@ -135,19 +132,22 @@ def _download(source: Published) -> None:
     Raises:
         InvalidData: that failed.
     """
-    base = places.downloads()
-    final = base / source.key
+    final = places.downloads() / source.key
+    taken = _holds_something(final)
     try:
-        with places.alone_in(base):
-            if (final / source.files).is_dir() and source.files:
-                return  # somebody else has fetched it meanwhile
-            if final.is_dir() and any(final.iterdir()):
+        with places.alone_in(final.parent):
+            if taken:
                 raise FileExistsError(f"{final} is in the way: it holds something else")
-            _fetch(source, final)
+            if not _holds_something(final):  # else another process has fetched it meanwhile
+                _fetch(source, final)
     except UnknownName:
         raise
     except Exception as error:  # no network, no space, a server that sends something else, ...
         raise InvalidData(_nowhere(source, error)) from error
+
+
+def _holds_something(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
 
 
 def _fetch(source: Published, final: Path) -> None:
@@ -178,7 +178,7 @@ def _patience() -> Iterator[None]:
 def _nowhere(source: Published, error: Exception) -> str:
     given, variable = places.given(), f"${places.VARIABLE}"
     first = f"{variable} (not set)" if given is None else str(given / f"{source.key}.npz")
-    looked = "".join(f"\n  {place}" for place in (first, *source.places))
+    looked = "".join(f"\n  {place}" for place in (first, *(root / source.files for root in source.roots)))
     reason = " ".join(str(error).split())[:300]
     second = (
         f"let {source.library} put it into a folder: on a machine with a network, run\n"
