@@ -14,10 +14,6 @@ from plastic_env.streams.samples import Dataset, Samples
 from plastic_env.streams.stream import Signature, Task, TaskStream, epochs
 
 
-def everything(samples):
-    return samples.fetch(torch.arange(len(samples)))
-
-
 def counting_stream(lengths, batch_size=2):
     """Sample i is the number i; tasks go through the samples in order, from sample 10 * task."""
     numbers = torch.arange(100.0)[:, None]
@@ -107,16 +103,6 @@ def test_random_labels_keep_images_and_change_their_labels():
     assert 0.7 < changed <= 1  # nine in ten are expected to
 
 
-def test_digits_are_split_and_standardised():
-    data = load("digits")
-    seen = everything(data.train)
-    assert seen.shape == (1437, 64)
-    assert everything(data.test).shape == (360, 64)
-    assert seen.mean().item() == pytest.approx(0, abs=1e-5)
-    assert seen.std().item() == pytest.approx(1, abs=1e-3)
-    assert torch.bincount(data.test.targets).min() > 25
-
-
 X, Y = torch.zeros(3, 2), torch.tensor([0, 1, 1])
 
 
@@ -144,72 +130,3 @@ def test_bad_settings_are_refused():
         find("PermutedDigits-small-v0", tasks=0)
     with pytest.raises(InvalidSetting, match="at least one task"):
         counting_stream([])
-
-
-def write(path, **arrays):
-    rng = np.random.default_rng(0)
-    whole = {
-        "x_train": rng.integers(0, 256, (20, 5, 4, 3), dtype=np.uint8),
-        "y_train": np.arange(20)[:, None] % 3,
-        "x_test": rng.integers(0, 256, (6, 5, 4, 3), dtype=np.uint8),
-        "y_test": np.arange(6) % 3,
-    }
-    whole = {key: value for key, value in {**whole, **arrays}.items() if value is not None}
-    np.savez(path, **whole)
-    return whole
-
-
-def test_a_file_of_images_is_a_data_set(tmp_path):
-    raw = write(tmp_path / "mine.npz")
-    data = load(f"npz:{tmp_path / 'mine.npz'}")
-    assert (data.name, data.shape, data.features, data.classes) == ("mine", (3, 5, 4), 60, 3)
-    images = raw["x_train"].astype(float)
-    expected = (images - images.mean((0, 1, 2))) / images.std((0, 1, 2))
-    found = everything(data.train).reshape(20, 3, 5, 4).permute(0, 2, 3, 1)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-    test = (raw["x_test"].astype(float) - images.mean((0, 1, 2))) / images.std((0, 1, 2))
-    np.testing.assert_allclose(everything(data.test).reshape(6, 3, 5, 4).permute(0, 2, 3, 1), test, atol=1e-5)
-    assert data.train.targets.tolist() == raw["y_train"][:, 0].tolist()
-    stream = find("PermutedDigits-small-v0", data=f"npz:{tmp_path / 'mine.npz'}", tasks=2).stream(0)
-    assert stream.task(1).train is data.train
-
-
-@pytest.mark.parametrize(("shape", "expected"), [((9,), None), ((4, 5), (1, 4, 5))])
-def test_grey_images_and_plain_features(tmp_path, shape, expected):
-    rng = np.random.default_rng(0)
-    write(tmp_path / "a.npz", x_train=rng.normal(5, 2, (20, *shape)), x_test=rng.normal(5, 2, (6, *shape)))
-    data = load(f"npz:{tmp_path / 'a.npz'}")
-    assert data.shape == expected
-    assert everything(data.train).mean().item() == pytest.approx(0, abs=1e-6)
-    assert everything(data.train).std(unbiased=False).item() == pytest.approx(1, abs=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("arrays", "message"),
-    [
-        ({"y_test": None}, "lacks y_test; it has x_train"),
-        ({"x_test": np.zeros((6, 5, 5, 3))}, "alike in both"),
-        ({"x_train": np.zeros(20)}, "alike in both"),
-        ({"x_train": np.full((20, 5, 4, 3), "a")}, "give numbers"),
-        ({"y_train": np.linspace(0, 1, 20)}, "one whole number per sample"),
-        ({"y_train": np.arange(19) % 3}, "training part"),
-        ({"y_test": np.arange(6)}, "labels 0..5; 3 classes"),
-    ],
-)
-def test_files_that_hold_something_else_are_refused(tmp_path, arrays, message):
-    write(tmp_path / "bad.npz", **arrays)
-    with pytest.raises(InvalidData, match=message):
-        load(f"npz:{tmp_path / 'bad.npz'}")
-
-
-def test_files_that_cannot_be_read_are_refused(tmp_path):
-    write(tmp_path / "whole.npz")
-    whole = (tmp_path / "whole.npz").read_bytes()
-    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "text.npz").write_text("hello")
-    np.save(tmp_path / "array.npy", np.zeros(3))
-    for name in ("cut.npz", "text.npz", "array.npy", "absent.npz"):
-        with pytest.raises(InvalidData, match=name):
-            load(f"npz:{tmp_path / name}")
-    with pytest.raises(UnknownName, match="Unknown data set 3"):
-        load(3)
