@@ -99,6 +99,10 @@ def test_diagnosis_of_a_grown_learner_by_autograd():
         for name, values in (("log_gradient_parity", gradient), ("log_activation_parity", active)):
             expected = torch.log(values[old:].mean() / values[:old].mean()).item()
             assert getattr(found, name)[0, layer] == pytest.approx(expected, abs=1e-9)
+        above = network[2 * layer + 2].weight.detach().abs().sum(0)
+        contribution = torch.relu(pre[layer]).mean(0) * above
+        expected = torch.log(contribution[old:].mean() / contribution[:old].median()).item()
+        assert found.log_utility_parity[0, layer] == pytest.approx(expected, abs=1e-9)
         weight = network[2 * layer].weight
         assert found.weight_norm[0, layer] == pytest.approx(weight.abs().mean().item())
         assert found.gradient_norm[0, layer] == pytest.approx(weight.grad.abs().mean().item())

@@ -35,9 +35,10 @@ LAYER_FIELDS = (
     "live",  # live units over slots
     "newborn",  # units of the newest cohort over live units, 0 for the founders
     "age",  # mean updates since birth, u / (u + 1000)
-    "comparable",  # 1 if there are newborns and incumbents: else both parities are 0
+    "comparable",  # 1 if there are newborns and incumbents: else the parities are 0
     "log_activation_parity",  # over its limit of 5, in [-1, 1]
     "log_gradient_parity",  # likewise
+    "log_utility_parity",  # likewise: the newborns' mean contribution over the incumbents' median one
     "dormant",  # fraction of live units with a ReDo score of at most .025
     "effective_rank",  # of the features, over live units
     "weight_norm",  # mean |incoming weight| w / (w + 1)
@@ -45,6 +46,7 @@ LAYER_FIELDS = (
     "growable",  # dormant slots over slots
     "prunable",  # units that may be pruned over slots
 )
+_SIGNED = ("log_activation_parity", "log_gradient_parity", "log_utility_parity")
 RULE_FIELDS: dict[str, tuple[str, ...]] = {f"{kind}_rule": tuple(RULES[kind]) for kind in KINDS}
 RULE_FIELDS |= {
     "insertion": tuple(INSERTIONS),
@@ -95,9 +97,7 @@ class EpisodeSpec:
         """Bounded boxes: "global" [fields], "layers" [editable layers, fields]; see `GLOBAL_FIELDS`, `LAYER_FIELDS`."""
         low, high = _bounds(GLOBAL_FIELDS, {"accuracy_change"})
         layers = len(self.capacity)
-        below, above = (
-            np.tile(b, (layers, 1)) for b in _bounds(LAYER_FIELDS, {"log_activation_parity", "log_gradient_parity"})
-        )
+        below, above = (np.tile(b, (layers, 1)) for b in _bounds(LAYER_FIELDS, set(_SIGNED)))
         return spaces.Dict({"global": spaces.Box(low, high), "layers": spaces.Box(below, above)})
 
     def action(self, budget: int | None = None, **wanted: Any) -> Action:
@@ -216,6 +216,7 @@ class Codec:
             "comparable": found["comparable"],
             "log_activation_parity": found["log_activation_parity"] / LOG_PARITY_LIMIT,
             "log_gradient_parity": found["log_gradient_parity"] / LOG_PARITY_LIMIT,
+            "log_utility_parity": found["log_utility_parity"] / LOG_PARITY_LIMIT,
             "dormant": found["dormant"],
             "effective_rank": found["effective_rank"] / live,
             "weight_norm": _squash(found["weight_norm"], 1),

@@ -37,6 +37,24 @@ def log_parity(per_unit: Tensor, newborn: Tensor, incumbent: Tensor) -> Tensor:
     return ratio.clamp(-LOG_PARITY_LIMIT, LOG_PARITY_LIMIT)
 
 
+def contribution(fed: Tensor, outgoing: Tensor) -> Tensor:
+    """Contribution utility of units: mean |h| times the sum of |outgoing weights|, [m, units] (Dohare et al. 2024); a
+    unit that feeds the next layer by several numbers adds theirs up.
+
+    fed: [m, block, units] mean |what it feeds|. outgoing: [m, units above, block, units].
+    """
+    return (fed * outgoing.abs().sum(1)).sum(1)
+
+
+def log_utility_parity(per_unit: Tensor, newborn: Tensor, incumbent: Tensor) -> Tensor:
+    """Log of the newborns' mean contribution over the incumbents' median one, the lower of two in the middle; within
+    +-5. Only meaningful where both masks hold units."""
+    tiny = torch.finfo(per_unit.dtype).tiny
+    middle = per_unit.masked_fill(incumbent == 0, torch.nan).nanmedian(-1).values
+    ratio = torch.log(masked_mean(per_unit, newborn) + tiny) - torch.log(middle + tiny)
+    return ratio.clamp(-LOG_PARITY_LIMIT, LOG_PARITY_LIMIT)
+
+
 def redo_scores(features: Tensor, live: Tensor) -> Tensor:
     """Mean |h| of each unit over the mean of that over the layer's live units (Sokar et al. 2023, eq. 1)."""
     size = features.abs().mean(-2)

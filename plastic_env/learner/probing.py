@@ -14,7 +14,7 @@ from plastic_env.learner import diagnostics
 from plastic_env.learner.cohorts import CohortPoint, cohort_points
 from plastic_env.learner.normalisation import Crowd
 from plastic_env.learner.parameters import Layer
-from plastic_env.learner.stages import Mode, Saved, by_unit
+from plastic_env.learner.stages import Mode, Saved, Stage, by_unit
 from plastic_env.learner.state import State
 
 CACHED = 2**19  # numbers that are looked at together: more would have to be fetched from memory twice
@@ -128,7 +128,7 @@ class Diagnosis:
     latest update changed.
 
     Log-parities compare the newest cohort with all older units; where `comparable` is False one of
-    the two is empty and both log-parities are 0.
+    the two is empty and all log-parities are 0.
     """
 
     loss: np.ndarray  # [m]
@@ -137,6 +137,7 @@ class Diagnosis:
     age: np.ndarray  # mean updates since birth
     log_activation_parity: np.ndarray
     log_gradient_parity: np.ndarray
+    log_utility_parity: np.ndarray
     dormant: np.ndarray
     dead: np.ndarray
     effective_rank: np.ndarray
@@ -160,7 +161,7 @@ def diagnose(probe: Probe, *, ranks: bool = True) -> Diagnosis:
     finite = np.nan_to_num(stacked.cpu().numpy(), nan=0.0, posinf=0.0, neginf=0.0)
     found = dict(zip(layers[0], finite, strict=True))
     found |= {name: np.stack([layer[name] for layer in counts], 1) for name in counts[0]}
-    for name in ("log_activation_parity", "log_gradient_parity"):
+    for name in ("log_activation_parity", "log_gradient_parity", "log_utility_parity"):
         found[name] = np.where(found["comparable"], found[name], 0.0)
     loss = np.nan_to_num(probe.loss.double().cpu().numpy(), nan=0.0, posinf=0.0, neginf=0.0)
     return Diagnosis(loss=loss, **found)
@@ -242,6 +243,7 @@ def _measure_layer(
     measured = {
         "log_activation_parity": log_activation_parity,
         "log_gradient_parity": log_gradient_parity,
+        "log_utility_parity": diagnostics.log_utility_parity(_contributions(probe, layer), newborn, incumbent),
         "dormant": diagnostics.dormant_fraction(features, live),
         "dead": diagnostics.dead_fraction(features, live),
         "weight_norm": probe.weight_norms[layer],
@@ -254,6 +256,21 @@ def _measure_layer(
     widest = int(state.units[layer].live[members].max())  # beyond, there is padding only
     singular = diagnostics.singular_values(features[..., :widest])
     return measured | {rule.__name__: rule(singular) for rule in rules}
+
+
+def fed(upper: Stage, x: Tensor) -> Tensor:
+    """Mean |x| of what feeds each column of `upper`, [m, block, units]."""
+    return upper.column_means(x.abs()).unflatten(1, (-1, upper.block)).mT
+
+
+def _contributions(probe: Probe, layer: int) -> Tensor:
+    """[m, units] what each unit of a hidden layer contributes to the next one."""
+    state, upper = probe.state, probe.state.network.stages[layer + 1]
+    outgoing = state.layout.views(state.weights)[layer + 1].blocks(upper.block).mT
+    everybody = probe.members == list(range(len(outgoing)))
+    return diagnostics.contribution(
+        fed(upper, probe.inputs[layer + 1]), outgoing if everybody else outgoing[probe.members]
+    )
 
 
 def _count_layer(probe: Probe, layer: int, crowds: np.ndarray) -> dict[str, np.ndarray]:

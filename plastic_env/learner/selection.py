@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from plastic_env.errors import InvalidEdit, look_up
-from plastic_env.learner.diagnostics import active_fraction, redo_scores
+from plastic_env.learner.diagnostics import active_fraction, contribution, redo_scores
 from plastic_env.learner.views import LayerView
 
 Rule = Callable[[LayerView], Tensor]  # -> worth [m, u]
@@ -50,8 +50,8 @@ def taylor(view: LayerView) -> Tensor:
 
 def utility(view: LayerView) -> Tensor:
     """Contribution utility: mean |h| times the sum of |outgoing weights| (Dohare et al. 2024), here measured on the
-    probe batch instead of by a running mean. A unit that feeds the next layer by several numbers adds theirs up."""
-    return (view.fed * view.outgoing.abs().sum(1)).sum(1)
+    probe batch instead of by a running mean."""
+    return contribution(view.fed, view.outgoing)
 
 
 def redo(view: LayerView) -> Tensor:

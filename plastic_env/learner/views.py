@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from plastic_env.learner.parameters import Layer
-from plastic_env.learner.probing import Probe
+from plastic_env.learner.probing import Probe, fed
 from plastic_env.learner.stages import Mode, Saved, Stage, by_unit
 from plastic_env.learner.state import Units
 
@@ -136,7 +136,7 @@ class LiveView:
     @cached_property
     def fed(self) -> Tensor:
         """[m, block, u]."""
-        return _fed(self._upper, self._seen(self.probe.inputs[self.layer + 1]))
+        return fed(self._upper, self._seen(self.probe.inputs[self.layer + 1]))
 
     @cached_property
     def gradient(self) -> Tensor:
@@ -221,7 +221,7 @@ class CandidateView:
     @cached_property
     def fed(self) -> Tensor:
         """[m, block, u]."""
-        return _fed(self.upper, self._forward[0])
+        return fed(self.upper, self._forward[0])
 
     @cached_property
     def gradient(self) -> Tensor:
@@ -266,8 +266,3 @@ class CandidateView:
         out = above * self.upper.block * self.upper.positions
         costs = {"_forward": into, "_delta": out, "incoming_gradient": into, "outgoing_gradient": out}
         return sum((cost for name, cost in costs.items() if name in vars(self)), np.zeros_like(below))
-
-
-def _fed(upper: Stage, x: Tensor) -> Tensor:
-    """Mean |x| of what feeds each column of `upper`, [m, block, units]."""
-    return upper.column_means(x.abs()).unflatten(1, (-1, upper.block)).mT

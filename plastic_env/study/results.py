@@ -27,6 +27,7 @@ KEY = b"plastic_env"  # of the settings in a file's metadata
 _PER_LAYER = (
     "log_activation_parity",
     "log_gradient_parity",
+    "log_utility_parity",
     "dormant",
     "dead",
     "effective_rank",
