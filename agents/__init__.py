@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from plastic_env.agents.base import Agent
+from plastic_env.agents.integration import (
+    AfterShift,
+    AwayFromShifts,
+    BeforeShift,
+    Every,
+    Hazard,
+    Integrate,
+    ParityGated,
+    PlateauGated,
+    UtilityGated,
+)
 from plastic_env.agents.structural import Dense, DenseRewind, Grow, Prune, Recycle, Reset
+from plastic_env.agents.turnover import CubicPrune, Elastic, Growing, GrowPrune, Saturation
 from plastic_env.learner.settings import LearnerSettings
 
 
@@ -22,7 +36,36 @@ class Method:
     learner: LearnerSettings = field(default_factory=LearnerSettings)
 
 
-_SMALL = LearnerSettings(live=0.1)
+_SMALL, _HALF = LearnerSettings(live=0.1), LearnerSettings(live=0.5)
+
+_SCHEDULES: dict[str, tuple[str, type[Integrate], dict[str, Any]]] = {
+    "every_5": ("at 5 equal distances", Every, {"events": 5}),
+    "every_10": ("at 10 equal distances", Every, {"events": 10}),
+    "every_20": ("at 20 equal distances", Every, {"events": 20}),
+    "after_shift": ("right after shifts", AfterShift, {}),
+    "before_shift": ("25 updates before shifts", BeforeShift, {}),
+    "away_from_shifts": ("in the middle of tasks", AwayFromShifts, {}),
+    "parity_gated": ("when the latest newborns' gradient parity reaches 1/2", ParityGated, {}),
+    "plateau_gated": ("when accuracy has stopped rising", PlateauGated, {}),
+    "utility_gated": ("when the latest newborns contribute as much as incumbents", UtilityGated, {}),
+    "hazard": ("when newborns of their age have mostly integrated", Hazard, {}),
+}  # when the next cohort comes
+
+
+def _schedules() -> dict[str, Method]:
+    """Each schedule twice: growing, and recycling at constant width."""
+    found = {}
+    for name, (when, kind, settings) in _SCHEDULES.items():
+        found[name] = Method(f"from 10 % of the units to half of them, {when}", partial(kind, **settings), _SMALL)
+        again = partial(kind, **settings, recycle=True, insertion="fresh")
+        found[f"{name}_recycle"] = Method(f"the weakest eighth replaced {when}", again)
+    return found
+
+
+DEMO = (
+    *("dense", "reset", "grow", "grow_integrate", "grow_smooth_leaky"),
+    *("prune", "prune_no_rewind", "dense_rewind", "recycle"),
+)  # what is compared unless somebody asks for others
 
 METHODS: dict[str, Method] = {
     "dense": Method("all units, no edit", Dense),
@@ -40,4 +83,15 @@ METHODS: dict[str, Method] = {
     "prune_no_rewind": Method("the same pruning without rewinding", lambda: Prune(rewind=False)),
     "dense_rewind": Method("all units, rewound when prune rewinds", DenseRewind),
     "recycle": Method("the weakest eighth by contribution utility replaced at each shift", Recycle),
+    "cubic_prune": Method("magnitude pruning to half of the units, fast at first, nothing rewound", CubicPrune),
+    "set": Method("at half width, the weakest units exchanged for random dormant ones", GrowPrune, _HALF),
+    "rigl": Method(
+        "at half width, the weakest units exchanged for those with the largest gradient",
+        lambda: GrowPrune(rule="gradient"),
+        _HALF,
+    ),
+    "growing": Method("from 10 % of the units, one random unit per layer every 200 updates", Growing, _SMALL),
+    "elastic": Method("growing, and dormant units are pruned at each shift", Elastic, _SMALL),
+    "saturation": Method("from 10 % of the units, four more where rank and accuracy are used up", Saturation, _SMALL),
+    **_schedules(),
 }

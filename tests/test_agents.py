@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from plastic_env import EpisodeSettings, Lifetime
-from plastic_env.agents import METHODS
+from plastic_env.agents import DEMO, METHODS
 from plastic_env.agents.structural import Grow, Prune
 from plastic_env.env.encoding import Codec
 from plastic_env.scenarios import find
@@ -33,9 +33,11 @@ def live_through(method, tasks=20, updates=3):
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_lives_through_a_stream(name):
     outcomes = live_through(METHODS[name])
-    assert len(outcomes) == 20  # one decision per task
-    assert outcomes[0].plan.edit.empty
+    assert outcomes[-1].terminated
     assert METHODS[name].summary
+    if name in DEMO:
+        assert len(outcomes) == 20  # one decision per task
+        assert outcomes[0].plan.edit.empty
 
 
 @pytest.mark.parametrize(
