@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "learner": {"errors", "files"},
     "env": CORE - {"env"},
     "agents": CORE,
-    "avalanche": CORE,
+    "avalanche": CORE | {"agents"},
     "scenarios": CORE | {"avalanche"},
     "study": CORE | {"agents", "scenarios", ""},
     "cli": {"errors", "agents", "study"},
