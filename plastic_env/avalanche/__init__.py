@@ -12,7 +12,8 @@ with warnings.catch_warnings():
 
 from plastic_env.avalanche.benchmarks import to_avalanche
 from plastic_env.avalanche.classic import make_classic
+from plastic_env.avalanche.metrics import plasticity_metrics
 from plastic_env.avalanche.plugin import PlasticPlugin
 from plastic_env.avalanche.streams import AvalancheScenario, from_avalanche
 
-__all__ = ["AvalancheScenario", "PlasticPlugin", "from_avalanche", "make_classic", "to_avalanche"]
+__all__ = ["AvalancheScenario", "PlasticPlugin", "from_avalanche", "make_classic", "plasticity_metrics", "to_avalanche"]

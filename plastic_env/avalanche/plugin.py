@@ -20,10 +20,13 @@ from plastic_env.errors import InvalidEdit
 from plastic_env.learner.cohorts import CohortPoint
 from plastic_env.learner.export import to_module
 from plastic_env.learner.network import Shape
+from plastic_env.learner.population import Population
 from plastic_env.learner.probing import Diagnosis, Probe, Removal, diagnose, measure_cohorts, measure_removal
 from plastic_env.learner.settings import LearnerSettings
 from plastic_env.streams.samples import Samples
 from plastic_env.streams.stream import Signature, Task, TaskStream
+
+_SIZE = 16  # of batches, where there are none yet
 
 
 class PlasticPlugin(SupervisedPlugin):
@@ -40,8 +43,8 @@ class PlasticPlugin(SupervisedPlugin):
 
     torch's Adam counts steps per parameter, not per unit: newborns' state is empty but as old as the layer's, which is
     `optimizer_state="padded"`, whatever is asked for; rewinding and resetting start all counts anew. Trainability rules
-    are refused: torch's optimizers have no learning rate per unit. Avalanche's EWC, which compares
-    parameters with those after earlier experiences, can follow growth of layers that aren't neighbours, not pruning.
+    are refused: torch's optimizers have no learning rate per unit. Avalanche's EWC, which compares parameters with
+    those after earlier experiences, can follow growth of layers that aren't neighbours, not pruning.
 
     Args:
         agent: with `reset` and `act`.
@@ -78,11 +81,11 @@ class PlasticPlugin(SupervisedPlugin):
         Args:
             inputs: features of a sample, or (channels, height, width). classes: how many.
         """
-        life = _begin(self.settings, Signature(inputs, classes), self.updates, 2, self.seed)
+        life = _begin(self.settings, Signature(inputs, classes), self.updates, _SIZE, self.seed)
         return nn.Sequential(nn.Flatten(), *to_module(life.population)).train()
 
     @property
-    def population(self) -> Any:
+    def population(self) -> Population | None:
         """The learner that is edited, as of the latest decision; None before training."""
         return None if self._life is None else self._life.rules.population
 
@@ -157,7 +160,7 @@ class _Life:
         own = replace(settings, learner=replace(settings.learner, optimizer=like(strategy.optimizer)))
         weight = next(strategy.model.parameters())
         self.rules = _begin(
-            own, signature, updates, max(2, strategy.train_mb_size), seed, device=weight.device, dtype=weight.dtype
+            own, signature, updates, strategy.train_mb_size, seed, device=weight.device, dtype=weight.dtype
         )
         self.codec, self.agent = Codec(self.rules), agent
         self.bind(strategy)
