@@ -2,6 +2,7 @@
 
 import gzip
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +185,13 @@ def test_streams_become_benchmarks():
     assert again.signature.inputs == stream.signature.inputs
     assert again.task(1).train.targets.unique().tolist() == sorted(benchmark.train_stream[1].classes_in_this_experience)
     assert again.task(2).label == 2
+
+
+def test_streams_of_values_are_refused():
+    stream = find("IidDigits-small-v0").stream(0)
+    stream.signature = replace(stream.signature, loss="squared_error")
+    with pytest.raises(InvalidSetting, match="squared_error"):
+        to_avalanche(stream)
 
 
 def test_labels_that_are_drawn_make_no_test_stream():

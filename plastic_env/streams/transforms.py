@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-NOISE_BLOCK = 16  # batches whose noise is drawn at once: starting a generator takes longer than drawing for a batch
+NOISE_BLOCK = 32  # batches whose noise is drawn at once: starting a generator takes longer than drawing for a batch
 
 
 class Transform(Protocol):
@@ -92,7 +92,7 @@ class Contrast:
 
     def __call__(self, x: Tensor, start: int) -> Tensor:
         """Scale the differences."""
-        return torch.lerp(x.mean(-1, keepdim=True), x, self.factor)
+        return x if self.factor == 1 else torch.lerp(x.mean(-1, keepdim=True), x, self.factor)
 
 
 @dataclass(frozen=True)
