@@ -41,10 +41,11 @@ class PlasticPlugin(SupervisedPlugin):
     The agent decides before the first iteration of an experience (a shift, but for the first one) and whenever the
     budget of its last action is used up. It sees what it sees in an episode, on the samples that were trained on last.
 
-    torch's Adam counts steps per parameter, not per unit: newborns' state is empty but as old as the layer's, which is
-    `optimizer_state="padded"`, whatever is asked for; rewinding and resetting start all counts anew. Trainability rules
-    are refused: torch's optimizers have no learning rate per unit. Avalanche's EWC, which compares parameters with
-    those after earlier experiences, can follow growth of layers that aren't neighbours, not pruning.
+    torch's Adam counts steps per parameter, not per unit: `optimizer_state="fresh"` becomes "padded", newborns' state
+    is empty but as old as the layer's; rewinding and resetting start all counts anew. Trainability rules are refused:
+    torch's optimizers have no learning rate per unit. Randomised activations are exported as their mean, and so
+    trained. Avalanche's EWC, which compares parameters with those after earlier experiences, can follow growth of
+    layers that aren't neighbours, not pruning.
 
     Args:
         agent: with `reset` and `act`.
