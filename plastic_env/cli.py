@@ -94,7 +94,7 @@ def _compare(asked: argparse.Namespace) -> int:
         changes=(*tasks, *map(_setting, asked.set)),
         tests=asked.tests,
     )
-    out = asked.out or Path("results") / asked.scenario.split("/")[-1]
+    out = asked.out or Path("results") / asked.scenario.split("/")[-1].replace(":", "-")
     comparison = compare(study, out, threads=asked.threads or _cores(), overwrite=asked.overwrite)
     print(json.dumps(comparison.json, indent=2) if asked.json else f"\n{comparison.table}\n")
     where = sys.stderr if asked.json else sys.stdout

@@ -10,6 +10,7 @@ from plastic_env.env.single import PlasticEnv
 from plastic_env.env.vector import PlasticVectorEnv
 from plastic_env.errors import look_up
 from plastic_env.scenarios import (
+    avalanche_classic,
     bit_flipping,
     class_incremental,
     class_pairs,
@@ -36,12 +37,17 @@ NAMESPACE = "plastic_env"
 
 
 def find(name: str, **changes: Any) -> Scenario:
-    """The scenario called `name` (with or without "plastic_env/"), with some of its settings changed.
+    """The scenario called `name` (with or without "plastic_env/"), or "avalanche:NAME" for what a function of
+    `avalanche.benchmarks.classic` makes; with some of its settings changed.
 
     Raises:
-        UnknownName: no such scenario, or it has no such setting.
+        UnknownName: no such scenario (of Avalanche's, this shows when a stream is made), or it has no such setting.
     """
-    scenario = look_up(SCENARIOS, name.removeprefix(f"{NAMESPACE}/"), "scenario")
+    scenario: Scenario
+    if name.startswith(avalanche_classic.PREFIX):
+        scenario = avalanche_classic.AvalancheClassic(name.removeprefix(avalanche_classic.PREFIX))
+    else:
+        scenario = look_up(SCENARIOS, name.removeprefix(f"{NAMESPACE}/"), "scenario")
     known = {field.name: None for field in fields(scenario)}  # type: ignore[arg-type]
     for key in changes:
         look_up(known, key, f"setting of {name}")

@@ -114,7 +114,9 @@ class MixedShifts(Family):
 
         def draw(index: int, _: np.random.Generator) -> Task:
             look = looks.at(index)[index]
-            turned = look.places if shape is None else rotation(shape, look.degrees)[look.places]
+            turned = look.places
+            if shape is not None and look.degrees:
+                turned = rotation(shape, look.degrees)[turned]
             train, test = (
                 part.labelled(torch.from_numpy(look.names)[part.targets]) for part in (data.train, data.test)
             )

@@ -18,7 +18,8 @@ MAY_IMPORT = {
     "learner": {"errors", "files"},
     "env": CORE - {"env"},
     "agents": CORE,
-    "scenarios": CORE,
+    "avalanche": CORE | {"agents"},
+    "scenarios": CORE | {"avalanche"},
     "study": CORE | {"agents", "scenarios", ""},
     "cli": {"errors", "agents", "study"},
     "": CORE | {"scenarios"},  # plastic_env/__init__.py

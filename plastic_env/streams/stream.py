@@ -62,7 +62,8 @@ class Task:
     transform: what is done to the inputs, or None.
     test: what the task's knowledge is measured on, with this task's targets, or None if there is nothing to know.
         test_rows: [samples] which of it, or None for all.
-    label: tasks of equal labels are the same task; None: no other task is the same.
+    label: what a learner that may know its task would be told (Avalanche's task label): a task that comes back has the
+        label that it had. None: nothing but its number.
     """
 
     train: Samples
@@ -150,7 +151,7 @@ class TaskStream:
             index = self.task_at(start)
             end = self._ends[index]
             first = end - self.lengths[index]
-            parts.append(_shown(self.task(index), start - first, min(stop, end) - first))
+            parts.append(batches_of(self.task(index), start - first, min(stop, end) - first))
             start = min(stop, end)
         x, y = zip(*parts, strict=True)
         return (x[0], y[0]) if len(parts) == 1 else (torch.cat(x), torch.cat(y))
@@ -230,7 +231,8 @@ def epochs(rng: np.random.Generator, samples: int, updates: int, batch_size: int
     return torch.from_numpy(rows[:needed].reshape(updates, batch_size))
 
 
-def _shown(task: Task, start: int, stop: int) -> tuple[Tensor, Tensor]:
+def batches_of(task: Task, start: int, stop: int) -> tuple[Tensor, Tensor]:
+    """Batches `start` to `stop - 1` of one task, as `TaskStream.batches` gives them."""
     rows = task.order[start:stop]  # [k, batch_size]
     x = task.train.fetch(rows.flatten()).unflatten(0, rows.shape)
     y = task.train.targets.index_select(0, rows.flatten()).unflatten(0, rows.shape)

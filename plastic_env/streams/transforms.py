@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+NOISE_BLOCK = 32  # batches whose noise is drawn at once: starting a generator takes longer than drawing for a batch
+
 
 class Transform(Protocol):
     """Shows the inputs of a task in another way."""
@@ -60,12 +62,23 @@ class Noise:
 
     def __call__(self, x: Tensor, start: int) -> Tensor:
         """Add noise that depends on the number of the batch alone."""
-        for at, batch in enumerate(x, start):
-            # PyTorch's generators take only 64 bits, and streams that differ by one must not be alike
-            seed = int(np.random.SeedSequence(self.seed, spawn_key=(at + 1,)).generate_state(1, np.uint64)[0])
-            generator = torch.Generator().manual_seed(seed)
-            batch.add_(torch.randn(batch.shape, generator=generator), alpha=self.deviation)
+        if self.deviation == 0:
+            return x
+        if start < 0:
+            return x.add_(self._draw(0, x.shape), alpha=self.deviation)
+        at, stop = start, start + len(x)
+        while at < stop:
+            block, place = divmod(at, NOISE_BLOCK)
+            count = min(NOISE_BLOCK - place, stop - at)
+            noise = self._draw(block + 1, torch.Size((NOISE_BLOCK, *x.shape[1:])))
+            x[at - start :][:count].add_(noise[place : place + count], alpha=self.deviation)
+            at += count
         return x
+
+    def _draw(self, key: int, shape: torch.Size) -> Tensor:
+        # PyTorch's generators take only 64 bits, and streams that differ by one must not be alike
+        seed = int(np.random.SeedSequence(self.seed, spawn_key=(key,)).generate_state(1, np.uint64)[0])
+        return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 @dataclass(frozen=True)
@@ -79,7 +92,7 @@ class Contrast:
 
     def __call__(self, x: Tensor, start: int) -> Tensor:
         """Scale the differences."""
-        return torch.lerp(x.mean(-1, keepdim=True), x, self.factor)
+        return x if self.factor == 1 else torch.lerp(x.mean(-1, keepdim=True), x, self.factor)
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ def code_digest() -> str:
     """Digest of the source that decides results: once it changes, finished runs are no longer what would be run."""
     package = Path(plastic_env.__file__).parent
     folders = [
-        *(package / name for name in ("streams", "learner", "env")),
+        *(package / name for name in ("streams", "learner", "env", "avalanche")),
         *(Path(p.__path__[0]) for p in (agents, scenarios)),
     ]
     files = [file for folder in folders for file in sorted(folder.rglob("*.py"))]

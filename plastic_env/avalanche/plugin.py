@@ -1,0 +1,287 @@
+"""Our agents inside Avalanche's strategies: edits between iterations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from avalanche.training.plugins import SupervisedPlugin
+from torch import Tensor, nn
+
+from plastic_env.agents.base import Agent
+from plastic_env.avalanche.mirror import Mirror, classes_of, inputs_of, like
+from plastic_env.env.encoding import Codec
+from plastic_env.env.episode import EpisodeSettings, Outcome, Plan
+from plastic_env.env.lifetime import Lifetime
+from plastic_env.errors import InvalidEdit
+from plastic_env.learner.cohorts import CohortPoint
+from plastic_env.learner.export import to_module
+from plastic_env.learner.network import Shape
+from plastic_env.learner.population import Population
+from plastic_env.learner.probing import Diagnosis, Probe, Removal, diagnose, measure_cohorts, measure_removal
+from plastic_env.learner.settings import LearnerSettings
+from plastic_env.streams.samples import Samples
+from plastic_env.streams.stream import Signature, Task, TaskStream
+
+_SIZE = 16  # of batches, where there are none yet
+
+
+class PlasticPlugin(SupervisedPlugin):
+    """Lets an agent edit the network that an Avalanche strategy trains.
+
+    Units are scored, chosen, inserted and removed by the rules of plastic_env's own learners: the network and the
+    optimizer's state are read into one, it is edited, and what has changed is written back. Parameters whose shape
+    stays are changed in place or not at all, their optimizer state likewise; others are replaced in the network, in the
+    optimizer (with the state of the units that stay) and in what the strategy knows of the optimizer's parameters, so
+    that `check_model_and_optimizer` finds nothing to do.
+
+    The agent decides before the first iteration of an experience (a shift, but for the first one) and whenever the
+    budget of its last action is used up. It sees what it sees in an episode, on the samples that were trained on last.
+
+    torch's Adam counts steps per parameter, not per unit: `optimizer_state="fresh"` becomes "padded", newborns' state
+    is empty but as old as the layer's; rewinding and resetting start all counts anew. Trainability rules are refused:
+    torch's optimizers have no learning rate per unit. Randomised activations are exported as their mean, and so
+    trained. Avalanche's EWC, which compares parameters with those after earlier experiences, can follow growth of
+    layers that aren't neighbours, not pruning.
+
+    Args:
+        agent: with `reset` and `act`.
+        learner: the network's settings: `hidden` are the slots; `optimizer` is ignored, the strategy's own counts.
+        updates: how many iterations the whole training has, for the agent's sense of progress.
+        every: the most iterations between two decisions (`max_budget`).
+        seed: of the agent, of the network that `network` makes and of what edits draw.
+        probe_samples: how many of the samples that were trained on last units are measured on.
+
+    Attributes:
+        outcomes: what came of each decision, in order.
+        population: the learner that is edited, as of the latest decision; None before training.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        learner: LearnerSettings,
+        *,
+        updates: int,
+        every: int = 1000,
+        seed: int = 0,
+        probe_samples: int = 64,
+    ) -> None:
+        super().__init__()
+        self.agent, self.updates, self.seed = agent, updates, seed
+        self.settings = EpisodeSettings(learner, max_budget=every, probe_samples=probe_samples)
+        self.outcomes: list[Outcome] = []
+        self._life: _Life | None = None
+
+    def network(self, inputs: Shape, classes: int) -> nn.Sequential:
+        """A new network by the learner's settings and the seed, for samples of any shape with as many features.
+
+        Args:
+            inputs: features of a sample, or (channels, height, width). classes: how many.
+        """
+        life = _begin(self.settings, Signature(inputs, classes), self.updates, _SIZE, self.seed)
+        return nn.Sequential(nn.Flatten(), *to_module(life.population)).train()
+
+    @property
+    def population(self) -> Population | None:
+        """The learner that is edited, as of the latest decision; None before training."""
+        return None if self._life is None else self._life.rules.population
+
+    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Take hold of the network, which other plugins may have replaced."""
+        if self._life is None:
+            self._life = _Life(self.agent, self.settings, strategy, self.updates, self.seed)
+        else:
+            self._life.bind(strategy)
+            self._life.rules.at_shift[0] = True
+
+    def before_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Let the agent act if it is due."""
+        assert self._life is not None
+        if self._life.left == 0:
+            self._life.decide(strategy)
+
+    def after_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Score the batch before it is trained on."""
+        assert self._life is not None
+        self._life.score(strategy.mb_output.detach(), strategy.mb_y)
+
+    def after_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Count, and measure once the budget is used up."""
+        assert self._life is not None
+        self._life.count(strategy.mb_x, strategy.mb_y)
+        if self._life.left == 0:
+            self.outcomes.append(self._life.finish(shift=False))
+
+    def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """An experience's end ends the budget."""
+        assert self._life is not None
+        if self._life.left > 0:
+            self.outcomes.append(self._life.finish(shift=True))
+        elif self.outcomes:
+            self.outcomes[-1] = replace(self.outcomes[-1], shift=True)
+
+    def measure(self) -> Diagnosis | None:
+        """The network now, on the samples that were trained on last (arrays [1, layers]); None before there are any."""
+        return None if self._life is None or not self._life.seen else diagnose(self._life.look())
+
+
+@dataclass(frozen=True)
+class _Elsewhere:
+    """A scenario whose batches somebody else serves."""
+
+    signature: Signature
+    updates: int
+    batch_size: int
+
+    def stream(self, seed: int) -> TaskStream:
+        nothing = Samples(torch.zeros(1, self.signature.features), torch.zeros(1, dtype=torch.int64))
+        order = torch.zeros(1, dtype=torch.int64).expand(self.updates, self.batch_size)
+        return TaskStream(
+            self.signature, (self.updates,), self.batch_size, lambda index, rng: Task(nothing, order), seed
+        )
+
+
+def _begin(
+    settings: EpisodeSettings, signature: Signature, updates: int, batch_size: int, seed: int, **where: Any
+) -> Lifetime:
+    rules = Lifetime(_Elsewhere(signature, updates, batch_size), settings, **where)
+    rules.begin({0: np.random.default_rng(seed)})
+    return rules
+
+
+class _Life:
+    """One network's life in a strategy: a lifetime that is told of what happens rather than making it happen."""
+
+    def __init__(self, agent: Agent, settings: EpisodeSettings, strategy: Any, updates: int, seed: int) -> None:
+        signature = Signature(inputs_of(strategy.model), classes_of(strategy.model))
+        own = replace(settings, learner=replace(settings.learner, optimizer=like(strategy.optimizer)))
+        weight = next(strategy.model.parameters())
+        self.rules = _begin(
+            own, signature, updates, strategy.train_mb_size, seed, device=weight.device, dtype=weight.dtype
+        )
+        self.codec, self.agent = Codec(self.rules), agent
+        self.bind(strategy)
+        self.mirror.load()
+        self.mirror.adopt()
+        self.seen: list[tuple[Tensor, Tensor]] = []
+        self.requested: Plan | None = None
+        self.outcome: Outcome | None = None
+        self._begun(Plan(budget=0))
+        agent.reset(self.codec.spec, seed)
+
+    def bind(self, strategy: Any) -> None:
+        self.mirror = Mirror(strategy.model, strategy.optimizer, self.rules.population)
+
+    def score(self, logits: Tensor, labels: Tensor) -> None:
+        self.accuracy.append(float((logits.argmax(1) == labels).double().mean()))
+        self.loss.append(float(F.cross_entropy(logits, labels)))
+
+    def count(self, x: Tensor, y: Tensor) -> None:
+        self.seen.append((x.detach().flatten(1), y))
+        wanted = self.rules.settings.probe_samples
+        while sum(len(labels) for _, labels in self.seen[1:]) >= wanted:
+            del self.seen[0]
+        self.rules.position[0] += 1
+        self.rules.ledger.training[0] += len(y) * self.rules.population.training_macs(0)
+        self.left -= 1
+
+    def look(self, coming: Any = None) -> Probe:
+        """Measure the network as it is, on what was trained on last or, before there is any, on what is to come."""
+        self.mirror.load()
+        population = self.rules.population
+        population.state.updates[0] = self.rules.position[0]
+        batches = self.seen or [(coming.mb_x.detach().flatten(1), coming.mb_y)]
+        x, y = (torch.cat(part)[-self.rules.settings.probe_samples :] for part in zip(*batches, strict=True))
+        self.rules.ledger.probes[0] += len(y) * population.training_macs(0)
+        return population.probe(x[None], y[None], [0])
+
+    def note(self, probe: Probe) -> Diagnosis:
+        """Let the agent see what the probe saw."""
+        found = diagnose(probe, ranks=self.rules.settings.ranks)
+        for name, values in vars(found).items():
+            getattr(self.rules.diagnosis, name)[[0]] = values
+        self.cohorts += measure_cohorts(probe)[0]
+        return replace(found, **{name: values[0].copy() for name, values in vars(found).items()})
+
+    def decide(self, strategy: Any) -> None:
+        """Ask the agent and carry out its edit."""
+        rules = self.rules
+        probe = self.look(strategy)
+        if rules.population.state.frozen[0]:  # diverged: there is nothing left to edit
+            self._begun(Plan(budget=rules.settings.max_budget))
+            return
+        if self.outcome is None:
+            self.note(probe)
+        observation, info = self.codec.observe(0), self.codec.info(0, self.requested, self.outcome)
+        self.requested, plan = self.codec.decode(0, self.agent.act(observation, info))
+        if plan.edit.births and plan.edit.trainability != "none":
+            raise InvalidEdit(
+                f"trainability is {plan.edit.trainability!r}, but torch's optimizers have no learning rate per unit; "
+                "ask for 'none' inside a strategy."
+            )
+        self._begun(plan)
+        if not plan.edit.empty:
+            self._edit(plan, probe, strategy)
+
+    def finish(self, *, shift: bool) -> Outcome:
+        """What came of the latest decision."""
+        rules, accuracy, loss = self.rules, np.array(self.accuracy), np.array(self.loss)
+        self.left = 0
+        end = self.note(self.look())
+        finite = loss[np.isfinite(loss)]
+        rules.accuracy_change[0] = accuracy.mean() - rules.accuracy[0]
+        rules.accuracy[0], rules.loss[0] = accuracy.mean(), finite.mean() if finite.size else 0.0
+        rules.at_shift[0] = False
+        plan, start, stop = self.plan, self.start, int(rules.position[0])
+        layers = len(rules.population.capacity)
+        born = np.add(plan.edit.counts("grow", layers), plan.edit.counts("recycle", layers))
+        self.outcome = Outcome(
+            plan=plan,
+            start=start,
+            stop=stop,
+            accuracy=accuracy,
+            loss=loss,
+            live=rules.population.live(0),
+            newborns=tuple(born.tolist()),
+            birth=self.birth,
+            end=end,
+            removal=self.removal,
+            plasticity=None,
+            tests=(),
+            tested=(),
+            cohorts=tuple(self.cohorts),
+            macs=int(rules.ledger.total[0]) - self.spent,
+            weights=np.full(stop - start, 1 / rules.updates),
+            stream_updates=rules.updates,
+            shift=shift,
+            diverged=bool(rules.population.state.frozen[0]),
+            terminated=False,
+            truncated=False,
+        )
+        return self.outcome
+
+    def _begun(self, plan: Plan) -> None:
+        self.plan, self.left, self.start = plan, plan.budget, int(self.rules.position[0])
+        self.spent = int(self.rules.ledger.total[0])
+        self.accuracy: list[float] = []
+        self.loss: list[float] = []
+        self.cohorts: list[CohortPoint] = []
+        self.birth: Diagnosis | None = None
+        self.removal: Removal | None = None
+
+    def _edit(self, plan: Plan, probe: Probe, strategy: Any) -> None:
+        population = self.rules.population
+        self.rules.ledger.edits[0] += population.edit({0: plan.edit}, probe)[0]
+        self.rules.edited[0] = self.rules.position[0]
+        anew = plan.edit.restarts or plan.edit.optimizer_state == "reset"
+        self.mirror.store(strategy.optimized_param_id, anew)
+        if plan.edit.selects:
+            after = self.look(strategy)
+            found = self.note(after)
+            self.birth = found if plan.edit.births else None
+            if any(plan.edit.prune) or any(plan.edit.recycle):
+                self.removal = measure_removal(probe, after, [0])[0]
