@@ -39,6 +39,20 @@ def test_example_network_is_possible():
     assert population.capacity == (512, 512, 256)
 
 
+def test_example_with_avalanche_runs(capsys):
+    exec(compile(BLOCKS[4], "README.md", "exec"), {})
+    log = capsys.readouterr().out
+    assert 0.5 < float(re.search(r"relative plasticity (\d\.\d\d)\n", log)[1]) < 2
+    for name in ("RelativePlasticity", "DormantFraction_Layer0", "GradientParity_Layer0"):
+        assert f"{name}_Epoch/train_phase/train_stream/Task003 = " in log
+
+
 @pytest.mark.parametrize("name", DEMO)
-def test_methods_are_listed(name):
+def test_methods_of_the_demo_are_listed(name):
     assert f"| `{name}` | {METHODS[name].summary} |" in TEXT
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_all_methods_are_listed_on_their_page(name):
+    page = (Path(__file__).parent.parent / "docs" / "methods.md").read_text()
+    assert f"| `{name}` | {METHODS[name].summary} |" in page
