@@ -95,6 +95,9 @@ def test_curves_of_streams_whose_shifts_differ_are_cut_into_equal_stretches():
     cut = report.curves([one, other])
     assert cut.task_ends.tolist() == list(range(1, 16))
     assert cut.accuracy[1].tolist() == [0.3] * 5 + [0.6] * 5 + [0.9] * 5
+    top = plasticity_figure("x", {"a": cut}).axes[0]
+    assert "per stretch" in top.get_title()
+    assert "per task" in plasticity_figure("x", {"a": report.curves([one, one])}).axes[0].get_title()
 
 
 def test_table_by_hand():

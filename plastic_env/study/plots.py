@@ -25,6 +25,7 @@ class Curves:
     """What is drawn of one method.
 
     task_ends: [tasks] the update after each task. accuracy: [seeds, tasks] average online accuracy.
+    by_task: whether it is drawn by tasks; where those differ from seed to seed, it is by equal stretches.
     width: [seeds, tasks] mean live units per editable layer, and parity: [seeds, tasks] log gradient parity of
     the newest cohort, both at the tasks' ends; NaN: not measured. edits: updates at which any seed was edited.
     """
@@ -34,6 +35,7 @@ class Curves:
     width: np.ndarray
     parity: np.ndarray
     edits: np.ndarray
+    by_task: bool = True
 
 
 def plasticity_figure(title: str, methods: Mapping[str, Curves]) -> Figure:
@@ -44,7 +46,9 @@ def plasticity_figure(title: str, methods: Mapping[str, Curves]) -> Figure:
     heights = (5.2, 0.55 + 0.22 * len(methods), 2.1, 2.1)
     top, raster, width, parity = figure.subplots(4, 1, sharex=True, height_ratios=heights)
     draw_accuracy(methods, top)
-    top.set_title(f"{title}: online accuracy per task, mean and 95 % band over {_seeds(methods)} seeds", fontsize=11)
+    by_task = all(curves.by_task for curves in methods.values())
+    part = "task" if by_task else "stretch"
+    top.set_title(f"{title}: online accuracy per {part}, mean and 95 % band over {_seeds(methods)} seeds", fontsize=11)
     draw_edits(methods, raster)
     draw_lines({name: c.width for name, c in methods.items()}, _ends(methods), width)
     width.set_ylabel("live width\n(units per layer)")
@@ -53,12 +57,13 @@ def plasticity_figure(title: str, methods: Mapping[str, Curves]) -> Figure:
     parity.set(
         yscale="log",
         ylabel="newborn gradient parity\n(newest cohort; 1: equal)",
-        xlabel="update (tick marks at the top of each panel: shifts)",
+        xlabel="update (tick marks at the top of each panel: shifts)" if by_task else "update",
     )
     parity.set_yticks([1 / 64, 1 / 16, 1 / 4, 1, 4], ["1/64", "1/16", "1/4", "1", "4"])
     parity.minorticks_off()
     for ax in (top, width, parity):
-        mark_shifts(_ends(methods)[:-1], ax)
+        if by_task:
+            mark_shifts(_ends(methods)[:-1], ax)
         ax.margins(x=0.01)
     return figure
 
@@ -73,7 +78,7 @@ def draw_accuracy(methods: Mapping[str, Curves], ax: Axes) -> Axes:
         ax.plot(centres, mean, **_style(at, len(centres)), label=name)
         finals[name] = float(mean[-max(1, len(mean) // 8) :].mean())
     label_lines(finals, ax)
-    ax.set_ylabel("average online accuracy per task")
+    ax.set_ylabel("average online accuracy")
     ax.grid(axis="y", color="0.9")
     return ax
 

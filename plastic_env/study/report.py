@@ -75,6 +75,7 @@ def curves(results: Sequence[Result]) -> Curves:
         width=np.stack([_at(ends, result, [np.mean(live) for live in result.rows["live"]]) for result in results]),
         parity=np.stack([_at(ends, result, _parities(result)) for result in results]),
         edits=np.unique(np.concatenate([_edits(result) for result in results])),
+        by_task=alike,
     )
 
 
