@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from plastic_env.errors import InvalidSetting, PlasticEnvError
+from plastic_env.errors import InvalidSetting, PlasticEnvError, named_value
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -91,7 +89,7 @@ def _compare(asked: argparse.Namespace) -> int:
         scenario=asked.scenario,
         methods=tuple(dict.fromkeys(methods)),
         seeds=tuple(range(asked.seeds)),
-        changes=(*tasks, *map(_setting, asked.set)),
+        changes=(*tasks, *map(named_value, asked.set)),
         tests=asked.tests,
     )
     out = asked.out or Path("results") / asked.scenario.split("/")[-1]
@@ -102,17 +100,6 @@ def _compare(asked: argparse.Namespace) -> int:
     for method, why in comparison.failures.items():
         print(f"plastic-env: {method} failed: {why}", file=sys.stderr)
     return 1 if comparison.failures else 0
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    """NAME=VALUE; a value that is no Python literal is a string."""
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise InvalidSetting(f"--set {text!r} is no setting; give NAME=VALUE, such as updates=500.")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value
 
 
 def _cores() -> int:

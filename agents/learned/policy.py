@@ -1,7 +1,7 @@
 """Policies on disk, and the agent that follows one. Needs no RL library.
 
-A file is what `torch.save` makes of weights and of a header in JSON; it is read with `weights_only=True`, so that no code
-in it is ever run.
+A file is what `torch.save` makes of weights and of a header in JSON; it is read with `weights_only=True`, so that no
+code in it is ever run.
 """
 
 from __future__ import annotations
