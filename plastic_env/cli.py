@@ -46,7 +46,8 @@ def _parser() -> argparse.ArgumentParser:
         "--methods",
         nargs="+",
         metavar="M",
-        help="names, or path/to/file.py:ClassName for your own agent (default: all methods)",
+        help="names, path/to/file.py:ClassName for your own agent, ppo:FILE or cma:FILE for a learned policy "
+        "(default: all methods)",
     )
     compare.add_argument(
         "--seeds", type=int, default=8, metavar="N", help="number of seeds, from 0 (default: %(default)s)"
@@ -97,6 +98,8 @@ def _compare(asked: argparse.Namespace) -> int:
     print(json.dumps(comparison.json, indent=2) if asked.json else f"\n{comparison.table}\n")
     where = sys.stderr if asked.json else sys.stdout
     print(f"curves: {comparison.picture}\nruns:   {out}/*.parquet", file=where)
+    for note in study.notes():
+        print(f"note:   {note}", file=where)
     for method, why in comparison.failures.items():
         print(f"plastic-env: {method} failed: {why}", file=sys.stderr)
     return 1 if comparison.failures else 0

@@ -51,18 +51,10 @@ def _parser(settings: type[Any], description: str) -> argparse.ArgumentParser:
     parser.add_argument("--validated", type=int, default=16, metavar="N", help="other seeds that tell what is best")
     parser.add_argument("--twin", default="recycle 0.125", metavar="ITEM", help="what rewards are compared with; or ''")
     menu = parser.add_argument_group("menu")
-    shares = [0.0, 0.05, 0.125, 0.25, 0.5, 0.9]
-    menu.add_argument(
-        "--fractions", nargs="+", type=float, default=shares, metavar="F", help="of live units to recycle"
-    )
+    shares, budgets = [0.05, 0.125, 0.25, 0.5, 0.9], ["4", "16", "shift"]
+    menu.add_argument("--fractions", nargs="+", type=float, default=shares, metavar="F", help="of units to recycle")
     menu.add_argument("--optimizer-states", nargs="+", default=["fresh"], metavar="S", help="of newborns")
-    menu.add_argument(
-        "--budgets",
-        nargs="+",
-        default=["4", "16", "shift"],
-        metavar="B",
-        help="updates, or 'shift': until the next one",
-    )
+    menu.add_argument("--budgets", nargs="+", default=budgets, metavar="B", help="updates; 'shift': until the next one")
     parser.add_argument(
         "--settings", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help=f"of the method: {own}"
     )

@@ -205,7 +205,9 @@ def _read(content: bytes) -> Learned:
     names = tuple(header["names"])
     if network.sizes != menu.sizes or layers[0][0].shape[1] != len(names):
         raise ValueError("its network fits neither its menu nor its features")
-    episode = {name: tuple(value) if isinstance(value, list) else value for name, value in header["episode"].items()}
+    episode: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in header["episode"].items()
+    }
     return Learned(
         header["method"],
         network,

@@ -72,7 +72,7 @@ class Menu:
 
 
 def recycling_menu(
-    fractions: Sequence[float] = (0.0, 0.05, 0.125, 0.25, 0.5, 0.9),
+    fractions: Sequence[float] = (0.05, 0.125, 0.25, 0.5, 0.9),
     optimizer_states: Sequence[str] = ("fresh",),
     budgets: tuple[int | None, ...] = (4, 16, None),
 ) -> Menu:
@@ -82,8 +82,8 @@ def recycling_menu(
     """
     items = [Item("wait")]
     for fraction in fractions:
-        for state in optimizer_states if fraction else ():
-            name = f"recycle {fraction:g}" + (f" {state}" if len(optimizer_states) > 1 else "")
+        for state in optimizer_states:
+            name = f"recycle {fraction:g}" + ("" if state == "fresh" else f" {state}")
             rules = {"recycle_rule": "utility", "insertion": "fresh", "optimizer_state": state}
             items.append(Item(name, {"recycle": float(fraction), **rules}))
     return Menu(tuple(items), budgets)
@@ -110,7 +110,7 @@ class Choices:
     def space(self) -> _SPACE:
         """`Discrete(items)`, or `MultiDiscrete([items, budgets])` if there is more than one budget."""
         sizes = self.menu.sizes
-        return spaces.Discrete(sizes[0]) if len(sizes) == 1 else spaces.MultiDiscrete(sizes)
+        return spaces.Discrete(sizes[0]) if len(sizes) == 1 else spaces.MultiDiscrete(list(sizes))
 
     def action(self, choice: Any, live: np.ndarray) -> Action:
         """The action that a choice stands for, given the live units [layers].
@@ -148,11 +148,10 @@ class Choices:
 
     @cached_property
     def _templates(self) -> list[Action]:
-        found = []
+        found: list[Action] = []
         for item in self.menu.items:
-            whole = {name: value for name, value in item.wanted.items() if name not in KINDS}
-            counts = self.counts(len(found), np.array(self.episode.live))
-            found.append(self.episode.action(**whole, **counts))
+            wanted = {**item.wanted, **self.counts(len(found), np.array(self.episode.live))}
+            found.append(self.episode.action(**wanted))
         return found
 
     @cached_property
@@ -189,8 +188,9 @@ class Features:
         whole = np.concatenate([observation["global"], flat, layers.mean(-2)], -1)
         return whole[..., self._columns].astype(np.float32)
 
-    def box(self, space: spaces.Dict) -> spaces.Box:
+    def box(self, space: spaces.Space[Any]) -> spaces.Box:
         """The space of such vectors, given that of observations."""
+        assert isinstance(space, spaces.Dict)
         parts = {name: part for name, part in space.items() if isinstance(part, spaces.Box)}
         low, high = (self.of({name: getattr(part, end) for name, part in parts.items()}) for end in ("low", "high"))
         return spaces.Box(low, high)
@@ -252,7 +252,7 @@ class FlattenObservations(gymnasium.ObservationWrapper[np.ndarray, Any, Observat
         gymnasium.ObservationWrapper.__init__(self, env)
         layers = len(env.get_wrapper_attr("episode").capacity)
         self.features = Features.all(layers) if fields is None else Features(tuple(fields), layers)
-        self.observation_space = self.features.box(env.observation_space)  # type: ignore[arg-type]
+        self.observation_space = self.features.box(env.observation_space)
 
     @property
     def fields(self) -> tuple[str, ...]:
