@@ -60,8 +60,9 @@ def test_imports_run_one_way(name, path):
 
 def test_importing_loads_nothing_heavy():
     code = (
-        "import sys, plastic_env;"
+        "import sys, plastic_env, plastic_env.agents.learned.ppo, plastic_env.agents.learned.cma;"
         "heavy = 'avalanche', 'matplotlib', 'scipy', 'sklearn', 'pandas', 'pyarrow', 'torchvision';"
+        "heavy += 'stable_baselines3', 'cmaes';"
         "print([m for m in heavy if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -77,9 +78,9 @@ def test_wheel_holds_agents_and_scenarios_inside_the_package(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     expected = {
-        f"plastic_env/{folder}/{path.name}"
+        f"plastic_env/{path.relative_to(ROOT)}"
         for folder in ("agents", "scenarios")
-        for path in (ROOT / folder).glob("*.py")
+        for path in (ROOT / folder).rglob("*.py")
     }
     assert expected <= set(names)
     assert {name.split("/")[0] for name in names} == {
@@ -90,7 +91,8 @@ def test_wheel_holds_agents_and_scenarios_inside_the_package(tmp_path):
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
     code = (
-        "import plastic_env, plastic_env.agents, plastic_env.scenarios, gymnasium; print(plastic_env.agents.__file__);"
+        "import plastic_env, plastic_env.agents.learned.ppo, plastic_env.scenarios, gymnasium;"
+        "print(plastic_env.agents.learned.__file__);"
         "env = gymnasium.make('plastic_env/PermutedDigits-small-v0', tasks=2); env.reset(seed=0)"
     )
     found = subprocess.run(

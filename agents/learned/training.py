@@ -198,7 +198,8 @@ class Keeper:
     def offer(self, network: Network, rounds: int) -> None:
         """Judge a policy, after so many rounds of training."""
         returns, _ = live(self.env, self.training.validation_seeds, following([network], self.choices, self.features))
-        score, new = float(returns.mean()), float(returns.mean()) > self.score
+        score = float(returns.mean())
+        new = score >= self.score  # of equals the latest: it has learned for longer
         twin = "" if self.twin is None else f", {self.training.twin}: {self.twin:.4f}"
         minutes = (time.monotonic() - self.started) / 60
         say(f"round {rounds}, {minutes:.1f} min: validation {score:.4f}{twin}{' (best so far)' if new else ''}")

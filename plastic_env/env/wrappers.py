@@ -104,7 +104,7 @@ class Choices:
     episode: EpisodeSpec
 
     def __post_init__(self) -> None:
-        _ = self._templates  # complain now
+        _ = self._templates, self._budgets  # complain now
 
     @property
     def space(self) -> _SPACE:
