@@ -46,8 +46,8 @@ def _parser() -> argparse.ArgumentParser:
         "--methods",
         nargs="+",
         metavar="M",
-        help="names, path/to/file.py:ClassName for your own agent, ppo:FILE or cma:FILE for a learned policy "
-        "(default: all methods)",
+        help="names, path/to/file.py:ClassName for your own agent, ppo:FILE, cma:FILE or fixed:FILE for a "
+        "learned policy (default: all methods)",
     )
     compare.add_argument(
         "--seeds", type=int, default=8, metavar="N", help="number of seeds, from 0 (default: %(default)s)"

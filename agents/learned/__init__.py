@@ -1,1 +1,2 @@
-"""Policies that are learned: how to train them (`ppo`, `cma`), and the agent that runs what was learned (`policy`)."""
+"""Policies that are learned: how to train them (`ppo`, `cma`), the fixed one that they have to beat (`fixed`), and the
+agent that follows what was learned (`policy`)."""

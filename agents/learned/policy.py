@@ -29,7 +29,11 @@ from plastic_env.learner.optimizers import SGD, Adam
 from plastic_env.learner.settings import Conv, Dense, LearnerSettings
 
 FORMAT = "plastic_env policy 1"
-METHODS = {"ppo": "proximal policy optimisation", "cma": "CMA-ES over a small policy"}
+METHODS = {
+    "ppo": "proximal policy optimisation",
+    "cma": "CMA-ES over a small policy",
+    "fixed": "the best item of the menu, at every shift",
+}
 HEADS = {
     "logits": "a score per item (and per budget): the highest is chosen",
     "ordinal": "one number for the item (and one for the budget), from the first of the menu to its last",
@@ -168,8 +172,8 @@ class LearnedAgent:
 
 
 def method_of(name: str) -> tuple[str, Method, str] | None:
-    """The method that "ppo:PATH" or "cma:PATH" names: its label, the method, and a digest of the file's content; None
-    if `name` is of another form.
+    """The method that "ppo:PATH", "cma:PATH" or "fixed:PATH" names: its label, the method, and a digest of the file's
+    content; None if `name` is of another form.
 
     Raises:
         AgentError: the file holds no such policy.

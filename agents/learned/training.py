@@ -205,11 +205,12 @@ class Keeper:
         say(f"round {rounds}, {minutes:.1f} min: validation {score:.4f}{twin}{' (best so far)' if new else ''}")
         if new:
             self.score = score
-            self.best = self._learned(network, {"rounds": rounds, "validation": score, "twin": self.twin})
+            self.best = self.learned(network, {"rounds": rounds, "validation": score, "twin": self.twin})
             if self.out is not None:
                 self.best.save(self.out)
 
-    def _learned(self, network: Network, came_of_it: Mapping[str, Any]) -> Learned:
+    def learned(self, network: Network, came_of_it: Mapping[str, Any]) -> Learned:
+        """The policy, with all that is to be known of it."""
         training, reward = self.training, self.training.reward
         versions = {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
         record = {

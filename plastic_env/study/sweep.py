@@ -148,7 +148,7 @@ def find_method(name: str) -> tuple[str, Method, str]:
         return learned
     path, colon, class_name = name.rpartition(":")
     if not (colon and path.endswith(".py")):
-        return name, look_up(METHODS, name, "method (or path/to/file.py:ClassName, ppo:FILE, cma:FILE)"), ""
+        return name, look_up(METHODS, name, "method (or path/to/file.py:ClassName, ppo:FILE, cma:FILE, fixed:FILE)"), ""
     file = Path(path)
     if not file.is_file():
         raise AgentError(f"There is no file {path!r} to load the agent {class_name} from (looked in {Path.cwd()}).")
