@@ -19,7 +19,7 @@ import numpy as np
 
 from plastic_env.agents.learned.command import command
 from plastic_env.agents.learned.policy import Learned, Network, need
-from plastic_env.agents.learned.training import Keeper, Training, twins
+from plastic_env.agents.learned.training import Keeper, Training, say, twins
 from plastic_env.env.wrappers import Features
 
 
@@ -99,6 +99,9 @@ def train(training: Training, settings: PPOSettings | None = None, out: Path | N
     while not keeper.time_is_up and done != training.rounds:
         model.learn(settings.steps * settings.learners, reset_num_timesteps=done == 0)  # one round
         done += 1
+        if done % 5 == 0:
+            gained, speed = model.rollout_buffer.rewards.mean(), model.num_timesteps / keeper.seconds
+            say(f"round {done}: mean reward {gained:+.3f}, {speed:.0f} decisions per second")
         if done % settings.judged == 0:
             keeper.offer(network_of(model, training.menu.sizes), done)
     if done % settings.judged or keeper.best is None:

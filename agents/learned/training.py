@@ -193,7 +193,12 @@ class Keeper:
     def time_is_up(self) -> bool:
         """Whether the minutes are used up."""
         minutes = self.training.minutes
-        return minutes is not None and time.monotonic() - self.started > 60 * minutes
+        return minutes is not None and self.seconds > 60 * minutes
+
+    @property
+    def seconds(self) -> float:
+        """Since training began."""
+        return time.monotonic() - self.started
 
     def offer(self, network: Network, rounds: int) -> None:
         """Judge a policy, after so many rounds of training."""
@@ -201,8 +206,9 @@ class Keeper:
         score = float(returns.mean())
         new = score >= self.score  # of equals the latest: it has learned for longer
         twin = "" if self.twin is None else f", {self.training.twin}: {self.twin:.4f}"
-        minutes = (time.monotonic() - self.started) / 60
-        say(f"round {rounds}, {minutes:.1f} min: validation {score:.4f}{twin}{' (best so far)' if new else ''}")
+        say(
+            f"round {rounds}, {self.seconds / 60:.1f} min: validation {score:.4f}{twin}{' (best so far)' if new else ''}"
+        )
         if new:
             self.score = score
             self.best = self.learned(network, {"rounds": rounds, "validation": score, "twin": self.twin})
