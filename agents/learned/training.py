@@ -206,9 +206,8 @@ class Keeper:
         score = float(returns.mean())
         new = score >= self.score  # of equals the latest: it has learned for longer
         twin = "" if self.twin is None else f", {self.training.twin}: {self.twin:.4f}"
-        say(
-            f"round {rounds}, {self.seconds / 60:.1f} min: validation {score:.4f}{twin}{' (best so far)' if new else ''}"
-        )
+        best = " (best so far)" if new else ""
+        say(f"round {rounds}, {self.seconds / 60:.1f} min: validation {score:.4f}{twin}{best}")
         if new:
             self.score = score
             self.best = self.learned(network, {"rounds": rounds, "validation": score, "twin": self.twin})
