@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -21,6 +22,7 @@ from plastic_env.env.wrappers import Features, Item, Menu, recycling_menu
 from plastic_env.errors import AgentError, InvalidSetting, UnknownName
 from plastic_env.scenarios import find
 
+ROOT = Path(__file__).parent.parent
 RECYCLE = Item("recycle", {"recycle": 0.5, "insertion": "fresh"})
 
 
@@ -300,3 +302,13 @@ def test_the_command_line_trains(tmp_path):
     assert learned.trained_on["scenario"] == "BimodalShiftsDigits-small-v0"
     assert learned.record["twin_item"] == "recycle 0.125"
     assert isinstance(learned.episode, EpisodeSpec)
+
+
+def test_the_example_of_a_bandit_lives(tmp_path):
+    command = ["compare", "--scenario", "BimodalShiftsDigits-small-v0", "--seeds", "1", "--threads", "1"]
+    command += ["--set", "updates=300", "--out", str(tmp_path), "--methods", f"{ROOT}/examples/bandit.py:Bandit"]
+    assert main(command) == 0
+    (result,) = tmp_path.glob("Bandit-*.parquet")
+    rows = pq.read_table(result).to_pydict()
+    assert {recycled for recycled, _ in rows["recycle"]} == {0, 8, 32}  # every arm has been tried
+    assert 4 in rows["budget"]

@@ -34,6 +34,9 @@ class PPOSettings:
     discount: per decision: with two or three of them per task, .9 looks a few tasks ahead.
     trace: lambda of generalised advantage estimation. clip: of probability ratios.
     entropy: weight of the entropy bonus.
+    patience: by how much the menu's first item, waiting, starts out likelier than the others, in log-odds. Without it,
+        trying edits at random does so much harm that the first thing to be learned is to decide rarely, without a look
+        at a new task.
     hidden: widths of the hidden layers of the policy and of the value function.
     unit: updates at full accuracy that make a reward of 1.
     fields: what the policy sees (see `Features`); None for all but the effective ranks, whose measuring takes as long
@@ -45,11 +48,12 @@ class PPOSettings:
     steps: int = 32
     batch: int = 256
     epochs: int = 6
-    lr: float = 1e-3
+    lr: float = 5e-4
     discount: float = 0.9
     trace: float = 0.9
     clip: float = 0.2
-    entropy: float = 0.01
+    entropy: float = 0.02
+    patience: float = 2.5
     hidden: tuple[int, ...] = (32, 32)
     unit: float = 10.0
     fields: tuple[str, ...] | None = None
@@ -95,6 +99,8 @@ def train(training: Training, settings: PPOSettings | None = None, out: Path | N
         seed=training.seed,
         device="cpu",
     )
+    with torch.no_grad():
+        model.policy.action_net.bias[0] += settings.patience
     done = 0
     while not keeper.time_is_up and done != training.rounds:
         model.learn(settings.steps * settings.learners, reset_num_timesteps=done == 0)  # one round
