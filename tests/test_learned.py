@@ -1,6 +1,7 @@
 """Learned policies: toys with a known best policy first, then files, agents, splits and the command line."""
 
 import json
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -145,6 +146,7 @@ def test_a_policy_for_other_spaces_is_refused(change):
     learned = made()
     agent = LearnedAgent(learned)
     agent.reset(replace(learned.episode, updates=17), 0)  # a longer or shorter stream is no other space
+    assert b"plastic_env.learner" not in pickle.dumps(vars(agent))  # nothing in it leads to the learner
     with pytest.raises(AgentError, match=f"a policy for other spaces: it was trained with {next(iter(change))}"):
         agent.reset(replace(learned.episode, **change), 0)
 

@@ -4,10 +4,12 @@ import warnings
 from dataclasses import replace
 
 import gymnasium
+import helpers
 import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
+from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as check_sb3
 
 from plastic_env import LearnerSettings, PlasticVectorEnv
@@ -22,7 +24,7 @@ from plastic_env.env.wrappers import (
     recycling_menu,
 )
 from plastic_env.errors import InvalidAction, InvalidSetting, UnknownName
-from plastic_env.scenarios import find
+from plastic_env.scenarios import NAMESPACE, SCENARIOS, find
 
 SPEC = EpisodeSpec(capacity=(64, 10), live=(32, 5), updates=100, max_budget=50, boundaries="decision")
 GROW = Menu((Item("wait"), Item("grow", {"grow": 0.25}), Item("prune", {"prune": 0.5}), Item("all", {"prune": 1.0})))
@@ -41,6 +43,13 @@ def test_both_checkers_pass_without_warnings(menu, settings):
         check_sb3(make(menu, **settings))
         warnings.filterwarnings("ignore", message=".*different from the unwrapped version")  # said of every wrapper
         check_env(make(menu, **settings))
+
+
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if "-small-" in name])
+def test_every_scenario_is_an_environment_of_stable_baselines(name):
+    env = gymnasium.make(f"{NAMESPACE}/{name}", **helpers.short(name), ranks=False)
+    model = PPO("MlpPolicy", FlattenObservations(MenuActions(env)), n_steps=4, batch_size=4, n_epochs=1, device="cpu")
+    model.learn(4)
 
 
 def test_spaces():

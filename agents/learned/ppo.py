@@ -99,8 +99,9 @@ def train(training: Training, settings: PPOSettings | None = None, out: Path | N
         seed=training.seed,
         device="cpu",
     )
+    scores: Any = model.policy.action_net
     with torch.no_grad():
-        model.policy.action_net.bias[0] += settings.patience
+        scores.bias[0] += settings.patience
     done = 0
     while not keeper.time_is_up and done != training.rounds:
         model.learn(settings.steps * settings.learners, reset_num_timesteps=done == 0)  # one round
