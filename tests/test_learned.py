@@ -2,8 +2,10 @@
 
 import json
 import pickle
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -304,6 +306,19 @@ def test_the_command_line_trains(tmp_path):
     assert learned.trained_on["scenario"] == "BimodalShiftsDigits-small-v0"
     assert learned.record["twin_item"] == "recycle 0.125"
     assert isinstance(learned.episode, EpisodeSpec)
+
+
+def test_ctrl_c_leaves_the_best_policy_so_far(tmp_path):
+    command = [sys.executable, "-m", "plastic_env.agents.learned.cma", "--set", "updates=60", "--minutes", "5"]
+    command += ["--instances", "2", "--validated", "2", "--out", "policy.pt", "--settings", "candidates=4", "judged=1"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not (tmp_path / "policy.pt").exists():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate()
+    assert process.returncode == 130, told
+    assert "Traceback" not in told
+    Learned.load(tmp_path / "policy.pt")
 
 
 def test_the_example_of_a_bandit_lives(tmp_path):
