@@ -16,6 +16,7 @@ import torch
 
 from plastic_env import SGD, Conv, EpisodeSettings, LearnerSettings, PlasticVectorEnv
 from plastic_env.agents.learned import cma, fixed, ppo
+from plastic_env.agents.learned.command import command
 from plastic_env.agents.learned.policy import Learned, LearnedAgent, Network
 from plastic_env.agents.learned.sb3 import PlasticVecEnv
 from plastic_env.agents.learned.training import Training, live, twins
@@ -166,9 +167,9 @@ def test_ordinal_heads_go_through_the_menu_in_order():
 def test_compare_runs_a_policy_and_says_what_it_was_trained_on(tmp_path, capsys):
     file, out = tmp_path / "mine.pt", tmp_path / "out"
     made().save(file)
-    command = ["compare", "--scenario", "MixedShiftsDigits-small-v0", "--seeds", "1", "--threads", "1"]
-    command += ["--out", str(out), "--set", "updates=120"]
-    assert main([*command, "--methods", "dense", f"ppo:{file}"]) == 0
+    asked = ["compare", "--scenario", "MixedShiftsDigits-small-v0", "--seeds", "1", "--threads", "1"]
+    asked += ["--out", str(out), "--set", "updates=120"]
+    assert main([*asked, "--methods", "dense", f"ppo:{file}"]) == 0
     told = capsys.readouterr().out
     assert "ppo_mine was trained on MixedShiftsDigits-small-v0 (split train), seeds 1000000 to 1000031" in told
     assert "That is the split it was trained on" in told
@@ -179,12 +180,12 @@ def test_compare_runs_a_policy_and_says_what_it_was_trained_on(tmp_path, capsys)
     rows = table.to_pydict()
     assert rows["recycle"] == [[58, 58]] * len(rows["start"])  # the last item, always
     made(bias=1.0).save(file)  # which chooses the same, but is another policy
-    assert main([*command, "--methods", f"ppo:{file}"]) == 0
+    assert main([*asked, "--methods", f"ppo:{file}"]) == 0
     assert len(list(out.glob("ppo_mine-*.parquet"))) == 2
     capsys.readouterr()
-    assert main([*command, "split=test", "--methods", f"ppo:{file}"]) == 0
+    assert main([*asked, "split=test", "--methods", f"ppo:{file}"]) == 0
     assert "That is the split" not in capsys.readouterr().out
-    assert main([*command, "--methods", f"cma:{file}"]) == 2
+    assert main([*asked, "--methods", f"cma:{file}"]) == 2
     assert "was trained with ppo; name it ppo:" in capsys.readouterr().err
 
 
@@ -289,29 +290,28 @@ def test_a_trained_network_is_the_library_s():
     ],
 )
 def test_mistakes_on_the_command_line_are_explained(arguments, message, tmp_path, monkeypatch, capsys):
-    from plastic_env.agents.learned.command import command
-
     monkeypatch.setattr(sys, "argv", ["cma", "--out", str(tmp_path / "policy.pt"), *arguments])
     assert command(cma.train, cma.CMASettings, "") == 2
     assert message in capsys.readouterr().err
 
 
-def test_the_command_line_trains(tmp_path):
-    command = [sys.executable, "-m", "plastic_env.agents.learned.cma", "--scenario", "BimodalShiftsDigits-small-v0"]
-    command += ["--set", "updates=60", "--rounds", "1", "--instances", "2", "--validated", "2", "--out", "policy.pt"]
-    command += ["--settings", "candidates=4", "lives=1"]
-    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "round 1, " in found.stderr
-    learned = Learned.load(tmp_path / "policy.pt")
+def test_the_command_line_trains(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "policy.pt"
+    arguments = ["--scenario", "BimodalShiftsDigits-small-v0", "--set", "updates=60", "--rounds", "1"]
+    arguments += ["--instances", "2", "--validated", "2", "--settings", "candidates=4", "lives=1"]
+    monkeypatch.setattr(sys, "argv", ["cma", "--out", str(file), *arguments])
+    assert command(cma.train, cma.CMASettings, "") == 0
+    assert "round 1, " in capsys.readouterr().err
+    learned = Learned.load(file)
     assert learned.trained_on["scenario"] == "BimodalShiftsDigits-small-v0"
     assert learned.record["twin_item"] == "recycle 0.125"
     assert isinstance(learned.episode, EpisodeSpec)
 
 
 def test_ctrl_c_leaves_the_best_policy_so_far(tmp_path):
-    command = [sys.executable, "-m", "plastic_env.agents.learned.cma", "--set", "updates=60", "--minutes", "5"]
-    command += ["--instances", "2", "--validated", "2", "--out", "policy.pt", "--settings", "candidates=4", "judged=1"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    asked = [sys.executable, "-m", "plastic_env.agents.learned.cma", "--set", "updates=60", "--minutes", "5"]
+    asked += ["--instances", "2", "--validated", "2", "--out", "policy.pt", "--settings", "candidates=4", "judged=1"]
+    process = subprocess.Popen(asked, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not (tmp_path / "policy.pt").exists():
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
@@ -322,9 +322,9 @@ def test_ctrl_c_leaves_the_best_policy_so_far(tmp_path):
 
 
 def test_the_example_of_a_bandit_lives(tmp_path):
-    command = ["compare", "--scenario", "BimodalShiftsDigits-small-v0", "--seeds", "1", "--threads", "1"]
-    command += ["--set", "updates=300", "--out", str(tmp_path), "--methods", f"{ROOT}/examples/bandit.py:Bandit"]
-    assert main(command) == 0
+    asked = ["compare", "--scenario", "BimodalShiftsDigits-small-v0", "--seeds", "1", "--threads", "1"]
+    asked += ["--set", "updates=300", "--out", str(tmp_path), "--methods", f"{ROOT}/examples/bandit.py:Bandit"]
+    assert main(asked) == 0
     (result,) = tmp_path.glob("Bandit-*.parquet")
     rows = pq.read_table(result).to_pydict()
     assert {recycled for recycled, _ in rows["recycle"]} == {0, 8, 32}  # every arm has been tried
