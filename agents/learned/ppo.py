@@ -39,8 +39,8 @@ class PPOSettings:
         at a new task.
     hidden: widths of the hidden layers of the policy and of the value function.
     unit: updates at full accuracy that make a reward of 1.
-    fields: what the policy sees (see `Features`); None for all but the effective ranks, whose measuring takes as long
-        as everything else in a decision.
+    fields: what the policy sees (see `Features`); few are learned from far sooner than all. None for all but the
+        effective ranks, whose measuring takes as long as everything else in a decision.
     judged: rounds between two judgements on the validation seeds.
     """
 
@@ -48,16 +48,16 @@ class PPOSettings:
     steps: int = 32
     batch: int = 256
     epochs: int = 6
-    lr: float = 5e-4
+    lr: float = 1e-3
     discount: float = 0.9
     trace: float = 0.9
     clip: float = 0.2
     entropy: float = 0.02
-    patience: float = 2.5
+    patience: float = 1.5
     hidden: tuple[int, ...] = (32, 32)
     unit: float = 10.0
-    fields: tuple[str, ...] | None = None
-    judged: int = 20
+    fields: tuple[str, ...] | None = ("at_shift", "accuracy", "accuracy_change", "since_edit", "mean.dormant")
+    judged: int = 15
 
 
 def train(training: Training, settings: PPOSettings | None = None, out: Path | None = None) -> Learned:
