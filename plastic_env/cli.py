@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from plastic_env.errors import InvalidSetting, PlasticEnvError
+from plastic_env.errors import InvalidSetting, PlasticEnvError, named_value
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,7 +46,8 @@ def _parser() -> argparse.ArgumentParser:
         "--methods",
         nargs="+",
         metavar="M",
-        help="names, or path/to/file.py:ClassName for your own agent (default: the nine of the README)",
+        help="names, path/to/file.py:ClassName for your own agent, ppo:FILE, cma:FILE or fixed:FILE for a "
+        "learned policy (default: the nine of the README)",
     )
     compare.add_argument(
         "--seeds", type=int, default=8, metavar="N", help="number of seeds, from 0 (default: %(default)s)"
@@ -91,7 +90,7 @@ def _compare(asked: argparse.Namespace) -> int:
         scenario=asked.scenario,
         methods=tuple(dict.fromkeys(methods)),
         seeds=tuple(range(asked.seeds)),
-        changes=(*tasks, *map(_setting, asked.set)),
+        changes=(*tasks, *map(named_value, asked.set)),
         tests=asked.tests,
     )
     out = asked.out or Path("results") / asked.scenario.split("/")[-1].replace(":", "-")
@@ -99,20 +98,11 @@ def _compare(asked: argparse.Namespace) -> int:
     print(json.dumps(comparison.json, indent=2) if asked.json else f"\n{comparison.table}\n")
     where = sys.stderr if asked.json else sys.stdout
     print(f"curves: {comparison.picture}\nruns:   {out}/*.parquet", file=where)
+    for note in study.notes():
+        print(f"note:   {note}", file=where)
     for method, why in comparison.failures.items():
         print(f"plastic-env: {method} failed: {why}", file=sys.stderr)
     return 1 if comparison.failures else 0
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    """NAME=VALUE; a value that is no Python literal is a string."""
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise InvalidSetting(f"--set {text!r} is no setting; give NAME=VALUE, such as updates=500.")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value
 
 
 def _cores() -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 from collections.abc import Mapping
-from typing import TypeGuard, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 
@@ -59,3 +60,18 @@ def look_up(table: Mapping[str, Value], name: object, kind: str) -> Value:
 def is_whole(value: object, least: int = 0) -> TypeGuard[int]:
     """Whether `value` is an integer (Python's or numpy's, no truth value) of at least `least`."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= least)
+
+
+def named_value(text: str, option: str = "--set") -> tuple[str, Any]:
+    """What NAME=VALUE on a command line says; a value that is no Python literal is a string.
+
+    Raises:
+        InvalidSetting: it is of another form.
+    """
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise InvalidSetting(f"{option} {text!r} is no setting; give NAME=VALUE, such as updates=500.")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value

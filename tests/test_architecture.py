@@ -61,8 +61,9 @@ def test_imports_run_one_way(name, path):
 
 def test_importing_loads_nothing_heavy():
     code = (
-        "import sys, plastic_env;"
+        "import sys, plastic_env, plastic_env.agents.learned.ppo, plastic_env.agents.learned.cma;"
         "heavy = 'avalanche', 'matplotlib', 'mnist1d', 'PIL', 'scipy', 'sklearn', 'pandas', 'pyarrow', 'torchvision';"
+        "heavy += 'stable_baselines3', 'cmaes';"
         "print([m for m in heavy if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -91,7 +92,8 @@ def test_wheel_holds_agents_and_scenarios_inside_the_package(tmp_path):
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
     code = (
-        "import plastic_env, plastic_env.agents, plastic_env.scenarios, gymnasium; print(plastic_env.agents.__file__);"
+        "import plastic_env, plastic_env.agents.learned.ppo, plastic_env.scenarios, gymnasium;"
+        "print(plastic_env.agents.learned.__file__);"
         "env = gymnasium.make('plastic_env/PermutedDigits-small-v0', tasks=2); env.reset(seed=0)"
     )
     found = subprocess.run(

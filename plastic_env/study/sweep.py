@@ -17,6 +17,7 @@ import numpy as np
 import plastic_env
 from plastic_env import agents, scenarios
 from plastic_env.agents import METHODS, Method
+from plastic_env.agents.learned import policy
 from plastic_env.env.episode import EpisodeSettings
 from plastic_env.errors import AgentError, InvalidSetting, look_up
 from plastic_env.learner.settings import LearnerSettings
@@ -30,7 +31,8 @@ MOST_STACKED = 32  # learners trained as one population
 class Run:
     """One method on one scenario with one seed.
 
-    source: the text of the agent's file if it is not one of the project's own: it is part of what was run.
+    source: the text of the agent's file if it is not one of the project's own, or a digest of a learned policy: it is
+        part of what was run.
     """
 
     scenario_name: str
@@ -72,7 +74,8 @@ class Study:
     """Methods compared on one scenario over the same seeds; names only, so that any process can rebuild it.
 
     scenario: name. changes: (setting, value) pairs of the scenario that differ from its defaults.
-    methods: names in `METHODS`, or "path/to/file.py:ClassName" for an agent of the user's own.
+    methods: names in `METHODS`, "path/to/file.py:ClassName" for an agent of the user's own, or "ppo:path/to/file" or
+        "cma:path/to/file" for a policy that was learned.
     tests: what is tested at the end of each task (see `EpisodeSettings`).
     """
 
@@ -101,7 +104,7 @@ class Study:
             label, method, source = find_method(wanted)
             if label in labels:
                 raise AgentError(
-                    f"{labels[label]!r} and {wanted!r} are both called {label}; rename one of the classes."
+                    f"{labels[label]!r} and {wanted!r} are both called {label}; rename one of the classes or files."
                 )
             labels[label] = wanted
             episode = EpisodeSettings(learner=method.learner, tests=self.tests)
@@ -109,20 +112,43 @@ class Study:
             groups += [runs[at : at + MOST_STACKED] for at in range(0, len(runs), MOST_STACKED)]
         return groups
 
+    def notes(self) -> list[str]:
+        """Of each policy that was learned: on what, and on what it is compared here."""
+        scenario = find(self.scenario, **dict(self.changes))
+        here = [self.scenario.removeprefix(f"{NAMESPACE}/"), getattr(scenario, "split", "")]
+        found = []
+        for label, method, _ in map(find_method, self.methods):
+            trained_on = describe(method.make()).get("trained_on")
+            if trained_on is None:
+                continue
+            there, seeds = [trained_on["scenario"], trained_on["split"]], trained_on["seeds"]
+            note = (
+                f"{label} was trained on {_named(*there)}, seeds {seeds[0]} to {seeds[1]}, and lives here on "
+                f"{_named(*here)}, seeds {min(self.seeds)} to {max(self.seeds)}."
+            )
+            if there == here and here[1]:
+                note += " That is the split it was trained on: compare on another, with --set split=test."
+            found.append(note)
+        return found
+
 
 def find_method(name: str) -> tuple[str, Method, str]:
-    """A method by name, or made of the class that "path/to/file.py:ClassName" points at.
+    """A method by name, made of the class that "path/to/file.py:ClassName" points at, or of the policy in a file
+    ("ppo:path/to/file").
 
     Such a class follows the `Agent` protocol, can be made without arguments, and may have an attribute `learner`
     (`LearnerSettings`). A run is identified by the file's text and the fields of the agent, if it is a dataclass;
     of other files that it reads, nothing is known: after a change to these, run with `overwrite`.
 
     Returns:
-        Its label, the method, and the text of the file ("" for the project's own).
+        Its label, the method, and the text of the file ("" for the project's own; a digest for a policy's).
     """
+    learned = policy.method_of(name)
+    if learned is not None:
+        return learned
     path, colon, class_name = name.rpartition(":")
     if not (colon and path.endswith(".py")):
-        return name, look_up(METHODS, name, "method (or path/to/file.py:ClassName)"), ""
+        return name, look_up(METHODS, name, "method (or path/to/file.py:ClassName, ppo:FILE, cma:FILE, fixed:FILE)"), ""
     file = Path(path)
     if not file.is_file():
         raise AgentError(f"There is no file {path!r} to load the agent {class_name} from (looked in {Path.cwd()}).")
@@ -142,6 +168,10 @@ def find_method(name: str) -> tuple[str, Method, str]:
     if not isinstance(learner, LearnerSettings):
         raise AgentError(f"{class_name}.learner is {learner!r}; give plastic_env.LearnerSettings(...).")
     return class_name, Method(f"{class_name} of {path}", agent, learner), file.read_text()
+
+
+def _named(scenario: str, split: str) -> str:
+    return f"{scenario} (split {split})" if split else scenario
 
 
 def _load_module(file: Path) -> ModuleType:

@@ -1,0 +1,87 @@
+"""The command line that all ways of training share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from plastic_env.agents.learned.policy import Learned
+from plastic_env.agents.learned.training import Training, say
+from plastic_env.env.wrappers import recycling_menu
+from plastic_env.errors import InvalidSetting, PlasticEnvError, look_up, named_value
+
+MINUTES = 30.0
+
+
+def command(train: Callable[..., Learned], settings: type[Any], description: str) -> int:
+    """Parse the command line and train; returns the exit code: 0, 2 for a mistake, 130 after Ctrl-C.
+
+    settings: the dataclass of the method's own settings, any of which may be given as NAME=VALUE.
+    """
+    asked = _parser(settings, description).parse_args()
+    torch.set_num_threads(1)
+    try:
+        train(_training(asked), _own(settings, asked.settings), asked.out)
+    except PlasticEnvError as error:
+        say(f"error: {error}")
+        return 2
+    except KeyboardInterrupt:
+        say(f"Interrupted. {asked.out} holds the best policy so far, if one has been judged.")
+        return 130
+    say(f"{asked.out} holds the policy.")
+    return 0
+
+
+def _parser(settings: type[Any], description: str) -> argparse.ArgumentParser:
+    own = ", ".join(f"{part.name}={part.default!r}" for part in fields(settings))
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--scenario", default="MixedShiftsDigits-small-v0", metavar="ID", help="what to train on")
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="its settings")
+    parser.add_argument("--minutes", type=float, default=MINUTES, metavar="M", help="when to stop")
+    parser.add_argument("--rounds", type=int, metavar="N", help="when to stop, if that is sooner")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="of the policy")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="the only source of randomness")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="cores to use")
+    parser.add_argument("--instances", type=int, default=32, metavar="N", help="seeds to train on")
+    parser.add_argument("--validated", type=int, default=16, metavar="N", help="other seeds that tell what is best")
+    parser.add_argument("--twin", default="recycle 0.125", metavar="ITEM", help="what rewards are compared with; or ''")
+    menu = parser.add_argument_group("menu")
+    shares, budgets = [0.05, 0.125, 0.25, 0.5, 0.9], ["4", "16", "shift"]
+    menu.add_argument("--fractions", nargs="+", type=float, default=shares, metavar="F", help="of units to recycle")
+    menu.add_argument("--optimizer-states", nargs="+", default=["fresh"], metavar="S", help="of newborns")
+    menu.add_argument("--budgets", nargs="+", default=budgets, metavar="B", help="updates; 'shift': until the next one")
+    parser.add_argument(
+        "--settings", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help=f"of the method: {own}"
+    )
+    return parser
+
+
+def _training(asked: argparse.Namespace) -> Training:
+    try:
+        budgets = tuple(None if text == "shift" else int(text) for text in asked.budgets)
+    except ValueError as error:
+        raise InvalidSetting(f"--budgets {' '.join(asked.budgets)}: give whole numbers, or 'shift'.") from error
+    return Training(
+        asked.scenario,
+        dict(map(named_value, asked.set)),
+        menu=recycling_menu(asked.fractions, asked.optimizer_states, budgets),
+        instances=asked.instances,
+        validated=asked.validated,
+        twin=asked.twin,
+        minutes=asked.minutes,
+        rounds=asked.rounds,
+        seed=asked.seed,
+        threads=asked.threads,
+    )
+
+
+def _own(settings: type[Any], given: list[str]) -> Any:
+    values = dict(named_value(text, "--settings") for text in given)
+    for name in values:
+        look_up({part.name: None for part in fields(settings)}, name, "setting of the method")
+    return settings(**values)

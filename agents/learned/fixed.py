@@ -1,0 +1,60 @@
+"""The best fixed policy: one item of the menu at every shift, whatever is seen. What learned policies have to beat.
+
+    python -m plastic_env.agents.learned.fixed --scenario MixedShiftsDigits-small-v0 --out fixed.pt
+    plastic-env compare --scenario MixedShiftsDigits-small-v0 --set split=test --methods fixed:fixed.pt ppo:policy.pt
+
+Each item lives through all training instances; the file holds the one with the best mean.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from plastic_env.agents.learned.command import command
+from plastic_env.agents.learned.policy import Learned, Network
+from plastic_env.agents.learned.training import Keeper, Training, following, live, say
+from plastic_env.env.wrappers import Item, Menu
+
+FIELDS = ("at_shift",)
+
+
+@dataclass(frozen=True)
+class FixedSettings:
+    """There is nothing to set."""
+
+
+def train(training: Training, settings: FixedSettings | None = None, out: Path | None = None) -> Learned:
+    """Find the best item; its scores are in the record. Ends when every item has been tried, whatever `minutes` say.
+
+    Raises:
+        FileError: the file can't be written.
+    """
+    menu = Menu((Item("nothing"), *training.menu.items), training.menu.budgets[-1:])
+    keeper = Keeper(replace(training, menu=menu, twin=""), "fixed", FIELDS, settings or FixedSettings(), None)
+    env = training.env(training.instances, FIELDS)
+    networks = [always(item, len(menu.items)) for item in range(1, len(menu.items))]
+    scores: dict[str, float] = {}
+    for item, network in zip(training.menu.items, networks, strict=True):
+        returns, _ = live(env, training.seeds, following([network], keeper.choices, keeper.features))
+        scores[item.name] = float(returns.mean())
+        say(f"{item.name}: {scores[item.name]:.4f}")
+    best = int(np.argmax(list(scores.values())))
+    learned = keeper.learned(networks[best], {"scores": scores, "item": training.menu.items[best].name})
+    if out is not None:
+        learned.save(out)
+    return learned
+
+
+def always(item: int, items: int) -> Network:
+    """Chooses that item at shifts and the first one elsewhere."""
+    weight, bias = np.zeros((items, 1), dtype=np.float32), np.zeros(items, dtype=np.float32)
+    weight[item], bias[0] = 2, 1
+    return Network(((weight, bias),), (items,))
+
+
+if __name__ == "__main__":
+    sys.exit(command(train, FixedSettings, "Find the best item of the menu to choose at every shift."))
