@@ -41,7 +41,8 @@ class GrowPrune(Looking):
     """At constant width, drops the weakest live units and grows as many dormant ones: at the level of units, what SET
     (Mocanu et al. 2018: random ones) and RigL (Evci et al. 2020: those of the largest gradient) do with weights.
 
-    The fraction that changes falls as (share / 2)(1 + cos(pi t / T)), T being the stream's length. Needs dormant slots.
+    The fraction that changes falls as (share / 2)(1 + cos(pi t / T)), T being the stream's length. Slots that have just
+    been pruned are candidates, too, with the weights that they began with. Needs dormant slots.
     """
 
     share: float = 0.3

@@ -19,8 +19,9 @@ MEASURED = 4096  # inputs by which the targets' mean and variance are estimated
 class BitFlipping(Family):
     """Predict what a fixed network makes of bits (Dohare et al. 2024, slowly changing regression: 20 bits, 15 of which
     change by one every 10,000 samples, the others in every sample; 100 linear threshold units, beta .7, weights of +1
-    and -1; learners of 5 hidden units, one sample at a time). Targets are shifted and scaled to mean 0 and variance 1
-    over all inputs, which the published ones are not: divide its step sizes by their variance.
+    and -1; learners of 5 hidden units, one sample at a time, a million of them). Targets are shifted and scaled to mean
+    0 and variance 1 over all inputs, which the published ones are not. Accuracy is the share of samples that are
+    predicted within half a standard deviation.
 
     bits: inputs. flipping: how many of them change from task to task, one at a time. units: of the network that is to
         be predicted. beta: what share of its bits a unit wants to see right before it responds.
@@ -74,8 +75,9 @@ class _Target:
     @staticmethod
     def drawn(rng: np.random.Generator, bits: int, units: int, beta: float) -> _Target:
         weights, biases, outgoing = (rng.choice([-1, 1], shape) for shape in ((units, bits), units, units))
-        # a unit is on where beta of its m + 1 weights, the bias among them, meet the bit that they ask for
-        asked_off = (weights == -1).sum(1) + (biases == -1)
+        # as the public code has it: S = (m - sum of weights + bias) / 2, which is the number of weights of -1 but for
+        # half of the bias
+        asked_off = (bits - weights.sum(1) + biases) / 2
         raw = _Target(weights, biases, beta * (bits + 1) - asked_off, outgoing)
         values = raw(rng.integers(2, size=(MEASURED, bits)))
         return replace(raw, mean=float(values.mean()), deviation=float(values.std()) or 1.0)

@@ -17,11 +17,14 @@ from plastic_env.streams.stream import Signature, Task, TaskStream, task_rng
 @dataclass(frozen=True)
 class ClassPairs(Family):
     """Each task has two new classes, called 0 and 1 (Continual ImageNet: Dohare et al. 2024; arXiv 2605.15435,
-    C-ImageNet: 600 images per class of 32 x 32, ten passes in batches of 100). A class comes back only after all
-    others have had their turn.
+    C-ImageNet: 600 images per class of 32 x 32, ten passes in batches of 100). Classes are met in rounds: in each round
+    every class once, but for those that are left over when they can't be shared out evenly.
+
+    The published code also sets the outputs' weights to zero at each task; here that is for the method to do.
 
     data: name of a data set of many classes; the published one is 1,000 classes of ImageNet at 32 x 32, which a file of
-        one's own may hold (`data="npz:PATH"`). together: classes per task.
+        one's own may hold (`data="npz:PATH"`). Tiny ImageNet has 200 classes with 500 images each: 120 updates are 12
+        passes over two of them. together: classes per task.
     tasks: how many. updates: batches per task. batch_size: samples per batch, drawn in shuffled passes.
     """
 

@@ -35,7 +35,8 @@ class Domains(Family):
         super().__post_init__()
         for name in ("noise", "contrast"):
             values = getattr(self, name)
-            if not isinstance(values, tuple) or not values or not all(0 <= value < np.inf for value in values):
+            numbers = isinstance(values, tuple) and all(isinstance(value, (int, float)) for value in values)
+            if not numbers or not values or not all(0 <= value < np.inf for value in values):
                 raise InvalidSetting(f"{name} is {values!r}; give a tuple of numbers of at least 0, one per condition.")
 
     def stream(self, seed: int) -> TaskStream:

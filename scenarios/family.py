@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from plastic_env.errors import InvalidSetting, is_whole
+from plastic_env.scenarios.data import load
 from plastic_env.streams.samples import Dataset, Samples
 from plastic_env.streams.stream import Task, epochs, task_rng
 
@@ -17,13 +18,20 @@ from plastic_env.streams.stream import Task, epochs, task_rng
 class Family:
     """Base of the frozen settings of a family: refuses whole numbers below 1 and shares outside of 0 to 1."""
 
+    @property
+    def digest(self) -> str:
+        """Of the data that its streams are made of: results on other data are other results."""
+        name = getattr(self, "data", None)
+        return "" if name is None else load(name).digest
+
     def __post_init__(self) -> None:
         for field in fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
-            if field.type == "int" or (field.type == "int | None" and value is not None):
+            kind = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", str(field.type))
+            if kind == "int" or (kind == "int | None" and value is not None):
                 if not is_whole(value, 1):
                     raise InvalidSetting(f"{field.name} is {value!r}; give a whole number of at least 1.")
-            elif field.type == "float":
+            elif kind == "float":
                 check_share(field.name, value)
 
 

@@ -17,7 +17,7 @@ KINDS = {
     "inputs": "pixels change places",
     "labels": "classes change names",
     "rotation": "images turn, by up to 180 degrees times the strength, either way",
-    "return": "a task that was there before comes back",
+    "return": "another task that was there before comes back; as long as there is none, pixels change places",
 }
 SPLITS = {"train": "instances to learn policies on", "test": "instances to compare policies on"}
 
@@ -121,7 +121,9 @@ class MixedShifts(Family):
                 part.labelled(torch.from_numpy(look.names)[part.targets]) for part in (data.train, data.test)
             )
             order = ordered(rows, shifts[index].length, self.batch_size, task_rng(own, index))
-            return Task(train, order, Moved(turned, data.train.blank), test, label=look.label)
+            blank = data.train.blank
+            shown = Moved(turned, blank[look.places] if isinstance(blank, torch.Tensor) else blank)
+            return Task(train, order, shown, test, label=look.label)
 
         lengths = tuple(shift.length for shift in shifts)
         return TaskStream(Signature.of(data), lengths, self.batch_size, draw, seed)
@@ -133,10 +135,11 @@ class MixedShifts(Family):
 
 def _shifted(past: tuple[Look, ...], shift: Shift, index: int, rng: np.random.Generator) -> Look:
     """What the next task looks like."""
-    if shift.kind == "return":
-        return past[rng.integers(len(past))]
+    others = [look for look in past if look.label != past[-1].label]
+    if shift.kind == "return" and others:
+        return others[rng.integers(len(others))]
     now = replace(past[-1], label=index)
-    if shift.kind == "inputs":
+    if shift.kind in ("inputs", "return"):  # nothing can come back before there are two tasks
         return replace(now, places=shuffled(now.places, shift.strength, rng))
     if shift.kind == "labels":
         return replace(now, names=shuffled(now.names, shift.strength, rng))

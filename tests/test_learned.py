@@ -231,7 +231,9 @@ def test_the_adapter_answers_ends_as_stable_baselines_wants_it():
     vector = PlasticVectorEnv(find("PermutedDigits-small-v0", tasks=2, updates=6), 2)
     plain = PlasticVectorEnv(find("PermutedDigits-small-v0", tasks=2, updates=6), 2)
     env = PlasticVecEnv(vector, Menu((Item("wait"), RECYCLE), (3, None)))
-    assert env.observation_space.contains(np.zeros(31, dtype=np.float32))
+    assert env.observation_space.contains(
+        np.zeros(7 + 2 * 13, dtype=np.float32)
+    )  # global fields, and those of two layers
     env.seed(5)
     first = env.reset()
     seen, _ = plain.reset(seed=5)
@@ -273,7 +275,7 @@ def test_a_trained_network_is_the_library_s():
     env = PlasticVecEnv(PlasticVectorEnv(find("PermutedDigits-small-v0", tasks=2), 1))
     model = LIBRARY("MlpPolicy", env, n_steps=2, batch_size=2, device="cpu", policy_kwargs={"net_arch": [5, 4]}, seed=3)
     network = ppo.network_of(model, env.choices.menu.sizes)
-    x = np.random.default_rng(0).uniform(-1, 1, (20, 31)).astype(np.float32)
+    x = np.random.default_rng(0).uniform(-1, 1, (20, 33)).astype(np.float32)
     policy = model.policy
     theirs = policy.action_net(policy.mlp_extractor.policy_net(torch.from_numpy(x))).detach().numpy()
     np.testing.assert_allclose(network.outputs(x), theirs, atol=1e-6)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from plastic_env import SGD, Conv, Edit, EpisodeSettings, LearnerSettings, Lifetime, Plan
+from plastic_env.env.encoding import Codec
 from plastic_env.env.reference import fresh_accuracy, relative_plasticity
 from plastic_env.errors import InvalidEdit, InvalidSetting, UnknownName
 from plastic_env.learner.compute import forward_macs, training_macs
@@ -124,6 +125,23 @@ def test_knowledge_is_measured_on_the_test_samples_of_the_tasks_so_far():
         assert last[2] > 0.8  # what was learnt last is known
         samples = sum(len(stream.test(task)[0]) for outcome in found for task in outcome.tested)
         assert life.ledger.tests[1] == samples * (64 * 64 + 64 * 64 + 64 * 10)
+
+
+def test_tests_leave_no_trace_for_agents():
+    scenario = find("FivePlusOneDigits-small-v0", tasks=4, updates=20)
+    seen = []
+    for tests in ("none", "task", "past"):
+        life = Lifetime(scenario, EpisodeSettings(tests=tests, boundaries="hidden", compute_cap=10**9))
+        life.begin({0: np.random.default_rng(0)})
+        codec, trace = Codec(life), []
+        for _ in range(8):
+            outcome = life.step({0: Plan(budget=10)})[0]
+            trace.append(
+                (codec.observe(0)["global"].tolist(), codec.info(0, outcome.plan, outcome)["macs"], outcome.macs)
+            )
+        seen.append(trace)
+        assert any(outcome.tests) == (tests != "none")
+    assert seen[0] == seen[1] == seen[2]
 
 
 def test_ledger_counts_training_probes_and_scoring_by_hand():

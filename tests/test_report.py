@@ -13,7 +13,7 @@ def made(accuracies, live, dormant, macs, parity=None, diverged=False, tests=(),
     steps = len(accuracies)
     parity = parity or [[0.0, 0.0]] * steps
     return Result(
-        {"updates": 15, "shifts": list(shifts), "scored": scored},
+        {"updates": 15, "shifts": list(shifts), "scored": scored, "episode": {"tests": "past" if tests else "none"}},
         {
             "start": [0, 5, 10][:steps],
             "stop": [5, 10, 15][:steps],
@@ -86,6 +86,10 @@ def test_tests_are_those_after_the_last_task_that_was_tested():
     assert first.split()[4] == "0.600"
     assert second.split()[4] == "-"
     assert report.as_json("x", found)["methods"]["b"]["test"] is None
+    failed = made([0.3, 0.0], [[2, 4]] * 2, [[0, 0]] * 2, [10] * 2, diverged=True, tests=[[0.9], []])
+    assert failed.test_accuracy() == 0  # whatever it knew before
+    ended = made([0.3, 0.0], [[2, 4]] * 2, [[0, 0]] * 2, [10] * 2, tests=[[0.9], [0.8]])
+    assert np.isnan(ended.test_accuracy())  # it was cut short
 
 
 def test_curves_of_streams_whose_shifts_differ_are_cut_into_equal_stretches():

@@ -31,7 +31,8 @@ class EpisodeSettings:
     ranks: whether to measure the features' ranks at each decision: half of a decision's time with small networks. They
         read 0 if not.
     plasticity: whether to measure, at the end of every step, how much one update on the probe batch would teach.
-    tests: what is tested at the end of each task that a step ends with (see `TESTS`). Agents don't see it.
+    tests: what is tested at the end of each task that a step ends with (see `TESTS`). Agents don't see it, nor are they
+        charged for it.
     compute_cap: multiply-accumulates after which an episode is truncated, or None.
     """
 
@@ -68,7 +69,8 @@ class Plan:
 
 @dataclass
 class Ledger:
-    """Multiply-accumulates of n learners, [n] int64 each, at live width."""
+    """Multiply-accumulates of n learners, [n] int64 each, at live width. Tests are the researcher's, not the learner's:
+    they are counted, but not charged, since what is charged tells of them."""
 
     training: np.ndarray
     probes: np.ndarray
@@ -82,8 +84,8 @@ class Ledger:
 
     @property
     def total(self) -> np.ndarray:
-        """[n] all of it."""
-        return self.training + self.probes + self.edits + self.tests
+        """[n] all that is charged."""
+        return self.training + self.probes + self.edits
 
 
 @dataclass(frozen=True)

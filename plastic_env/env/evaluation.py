@@ -30,11 +30,13 @@ def test_accuracy(population: Population, member: int, stream: TaskStream, task:
     if stream.task(task).test is None:
         return float("nan"), 0
     x, y = stream.test(task)
+    if not len(x):
+        return float("nan"), 0
     objective = population.network.objective
     hits = []
     for inputs, targets in zip(x.split(CHUNK), y.split(CHUNK), strict=True):
         outputs = population.predict(inputs[None], [member])[0]
         hits.append(objective.hits(outputs, targets.to(outputs.device)).double().cpu().numpy())
     macs = len(x) * forward_macs(population.network, population.widths(member))
-    accuracy = 0.0 if population.state.frozen[member] else max(0.0, float(np.concatenate(hits).mean()))
+    accuracy = 0.0 if population.state.frozen[member] else float(np.concatenate(hits).mean())
     return accuracy, macs

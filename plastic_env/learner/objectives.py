@@ -7,9 +7,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+TOLERANCE = 0.5  # of values that are predicted
+
 
 class Objective(Protocol):
-    """A loss per sample, whose mean over the batch is minimised, and how well a sample is answered."""
+    """A loss per sample, whose mean over the batch is minimised, and which samples are answered well."""
 
     classes: bool  # targets are labels [...]; else values [..., outputs]
 
@@ -22,7 +24,7 @@ class Objective(Protocol):
         ...
 
     def hits(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """How well each sample is answered [...]; the accuracy is its mean over a batch, but at least 0."""
+        """Whether each sample is answered well, bool [...]; the accuracy is its mean over a batch."""
         ...
 
 
@@ -51,8 +53,8 @@ class CrossEntropy:
 
 
 class SquaredError:
-    """Of values, averaged over the outputs; a hit is 1 less that: on average, the share of the variance that is
-    explained, if targets have variance 1, as those of the project's streams do."""
+    """Of values, averaged over the outputs; a hit is a sample whose error (the root of that) is below `TOLERANCE`: half
+    a standard deviation where targets have variance 1, as those of the project's streams do."""
 
     classes = False
 
@@ -68,8 +70,8 @@ class SquaredError:
         return (outputs - targets).square_().mean(-1)
 
     def hits(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """1 less the loss."""
-        return 1 - self.losses(outputs, targets)
+        """Whether the error is below `TOLERANCE`."""
+        return self.losses(outputs, targets) < TOLERANCE**2
 
 
 OBJECTIVES: dict[str, Objective] = {"cross_entropy": CrossEntropy(), "squared_error": SquaredError()}

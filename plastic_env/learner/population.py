@@ -248,7 +248,6 @@ class Population:
         )
         store()
         loss, accuracy = (part.double().mean(-1).cpu().numpy() for part in (found.losses, found.hits))
-        accuracy = np.maximum(accuracy, 0)
         accuracy[~np.logical_and.accumulate(np.isfinite(loss), 0)] = 0
         accuracy[:, state.frozen[members]] = 0
         trained = ~state.frozen[members]

@@ -36,7 +36,7 @@ class Trained(NamedTuple):
     """What came of k updates."""
 
     losses: Tensor  # [k, m, batch] of each sample, before the update
-    hits: Tensor  # [k, m, batch] how well it was answered, before the update
+    hits: Tensor  # [k, m, batch] bool: answered well, before the update
     update_norms: Tensor  # [m, layers] mean |change| of the weights in the last update
 
 

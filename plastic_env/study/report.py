@@ -22,7 +22,7 @@ class Summary:
 
     taoa: mean online accuracy over the tasks that are scored. first_fifth, last_fifth: over the first and the last
         fifth of all updates.
-    test: mean accuracy over the tests at the end of the stream's last task, or None if nothing was tested.
+    test: mean accuracy over the tests at the end of the stream, or None if nothing was tested.
     final_width: live units per editable layer at the end, averaged over layers and seeds.
     dormant: fraction of live units that are dormant by ReDo's score at the end, averaged over the seeds that did
         not diverge; NaN if all did.

@@ -61,9 +61,12 @@ class Result:
         return float(np.average(self.online_accuracy(), weights=np.repeat(counts, np.diff(bounds))))
 
     def test_accuracy(self) -> float:
-        """Mean accuracy over the tests after the last step that tested anything; NaN if none did."""
-        tests = [values for values in self.rows["tests"] if values]
-        return float(np.nanmean(tests[-1])) if tests and not np.isnan(tests[-1]).all() else float("nan")
+        """Mean accuracy over the tests at the stream's end; 0 after divergence, NaN if nothing was tested there."""
+        if self.rows["diverged"][-1] and self.settings["episode"]["tests"] != "none":
+            return 0.0
+        tests = np.array(self.rows["tests"][-1], dtype=float)
+        whole = self.rows["stop"][-1] == self.settings["updates"]
+        return float(np.nanmean(tests)) if whole and np.isfinite(tests).any() else float("nan")
 
     def cohorts(self) -> CohortHistory:
         """All cohorts of the run, through their lives."""

@@ -49,6 +49,7 @@ class Run:
         return {
             "scenario": self.scenario_name,
             "stream": describe(self.scenario),
+            "data": getattr(self.scenario, "digest", ""),
             "method": self.method_name,
             "agent": describe(self.method.make()),
             "agent_source": hashlib.sha256(self.source.encode()).hexdigest() if self.source else "",
