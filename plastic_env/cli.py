@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         "--methods",
         nargs="+",
         metavar="M",
-        help="names, or path/to/file.py:ClassName for your own agent (default: all methods)",
+        help="names, or path/to/file.py:ClassName for your own agent (default: those of the README's table of figures)",
     )
     compare.add_argument(
         "--seeds", type=int, default=8, metavar="N", help="number of seeds, from 0 (default: %(default)s)"
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _compare(asked: argparse.Namespace) -> int:
-    from plastic_env.agents import METHODS
+    from plastic_env.agents import DEMO
     from plastic_env.study.compare import compare
     from plastic_env.study.sweep import Study
 
@@ -86,7 +86,7 @@ def _compare(asked: argparse.Namespace) -> int:
         if value is not None and value < 1:
             raise InvalidSetting(f"--{name} is {value}; give a whole number of at least 1.")
     tasks = () if asked.tasks is None else (("tasks", asked.tasks),)
-    methods = [name for part in asked.methods or METHODS for name in part.split(",") if name]
+    methods = [name for part in asked.methods or DEMO for name in part.split(",") if name]
     study = Study(
         scenario=asked.scenario,
         methods=tuple(dict.fromkeys(methods)),
