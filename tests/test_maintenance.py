@@ -141,7 +141,7 @@ def test_shrink_and_perturb_by_hand(optimizer):
         if noise.numel() > 50:
             assert abs(noise.std() - 3**-0.5) < 0.1
             assert abs(noise.mean()) < 0.2
-            assert noise.unique().numel() > 0.9 * noise.numel()
+            assert noise.unique().numel() > 30
 
 
 def test_upgd_by_hand_with_an_age_per_parameter():

@@ -28,14 +28,14 @@ class Timing:
     starts: per layer, the head included, [m, width]: start of each unit's state. Inputs are as old as the oldest.
     speeds: per layer [k, m, width] factors of the changes in the coming k updates; None where all are 1.
     live: [m, P] bool, which parameters are learnt and no padding; None if all are.
-    noise: draws [m, P] numbers of variance 1, 0 where `live` is not; None for updates without noise.
+    noise: adds random numbers to [m, P], except where `live` is not; None for updates without noise.
     """
 
     now: np.ndarray
     starts: list[np.ndarray]
     speeds: list[np.ndarray] | None = None
     live: Tensor | None = None
-    noise: Callable[[], Tensor] | None = None
+    noise: Callable[[Tensor], None] | None = None
 
     def uniform(self) -> bool:
         """Whether in each learner everything started at once."""
@@ -60,8 +60,8 @@ class Optimizer(Protocol):
         ...
 
     @property
-    def random(self) -> bool:
-        """Whether it adds noise, and needs to know what is live."""
+    def sigma(self) -> float | None:
+        """Standard deviation of the noise that it adds; None for optimizers that don't care what is live."""
         ...
 
     def schedule(self, layout: Layout, timing: Timing, updates: int, like: Tensor) -> Schedule:
@@ -97,7 +97,7 @@ class SGD:
     lr: float = 0.01
     momentum: float = 0.0
 
-    random = False
+    sigma = None
 
     def __post_init__(self) -> None:
         _require_positive_lr(self.lr)
@@ -144,7 +144,7 @@ class Adam:
     beta2: float = 0.999
     eps: float = 1e-8
 
-    random = False
+    sigma = None
 
     def __post_init__(self) -> None:
         _require_positive_lr(self.lr)
@@ -217,8 +217,6 @@ class UPGD:
     sigma: float = 0.1
     decay: float = 0.01
 
-    random = True
-
     def __post_init__(self) -> None:
         _require_positive_lr(self.lr)
         if not (0 <= self.beta < 1 and 0 <= self.sigma < np.inf and 0 <= self.decay < np.inf):
@@ -263,7 +261,7 @@ class _UPGDSchedule:
         corrected.mul_(torch.where(most == 0, 0.0, -1 / most))
         self.room.sigmoid_()  # 1 - sigmoid(x) is sigmoid(-x)
         if self.timing.noise is not None:
-            gradients.add_(self.timing.noise(), alpha=rule.sigma)
+            self.timing.noise(gradients)
         change = gradients.mul_(corrected).add_(weights, alpha=rule.decay)
         if self.timing.live is not None:
             change.mul_(self.timing.live)

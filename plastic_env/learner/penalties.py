@@ -157,18 +157,15 @@ class _ShrinkPerturb(Upkeep):
     def __init__(self, stretch: Stretch, rule: ShrinkPerturb) -> None:
         self.stretch, self.keep = stretch, 1 - rule.p
         state, members = stretch.state, stretch.members
-        widths = init_half_widths(state, members, stretch.init).mul_(rule.sigma)
+        widths = init_half_widths(state, stretch.init).mul_(rule.sigma / max(self.keep, 1e-30))
         self.jitter = Jitter(stretch.rngs, live_parameters(state, members), widths)
-        self.normed = any(rows > 1 for rows in state.layout.rows)
+        self.others = [layer.vectors[:, 1:] for layer in stretch.layers if layer.vectors.shape[1] > 1]
 
     def weights(self, step: int, trace: Trace) -> list[Births]:
-        noise, weights = self.jitter.draw(), self.stretch.weights
-        if self.normed:
-            for layer, jitter in zip(self.stretch.layers, self.stretch.state.layout.views(noise), strict=True):
-                layer.weight.mul_(self.keep).add_(jitter.weight)
-                layer.bias.mul_(self.keep).add_(jitter.bias)
-        else:
-            torch.add(noise, weights, alpha=self.keep, out=weights)
+        kept = [vectors.clone() for vectors in self.others]
+        self.jitter.add_to(self.stretch.weights, self.keep)
+        for vectors, before in zip(self.others, kept, strict=True):
+            vectors.copy_(before)
         return []
 
 

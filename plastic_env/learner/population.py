@@ -312,7 +312,7 @@ class Population:
         state, members = self.state, probe.members
         flats = [flat[members] for flat in (state.weights, *state.moments)]
         when = timing(state, members, 1)
-        if self.settings.optimizer.random:  # nothing is to be drawn here
+        if self.settings.optimizer.sigma is not None:  # nothing is to be drawn here
             when = replace(when, live=learnt_parameters(state, members))
         schedule = self.settings.optimizer.schedule(state.layout, when, 1, flats[0])
         schedule.update(0, flats[0], probe.parameter_gradients.clone(), flats[1:])

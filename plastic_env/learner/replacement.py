@@ -24,7 +24,6 @@ from plastic_env.learner.maintenance import (
 from plastic_env.learner.parameters import BIAS, INITS, draw
 from plastic_env.learner.penalties import live_columns
 from plastic_env.learner.repacking import unchanged
-from plastic_env.learner.stages import Stage
 
 if TYPE_CHECKING:
     from plastic_env.learner.network import Trace
@@ -71,6 +70,8 @@ class _Replacing(Upkeep):
 
     def __init__(self, stretch: Stretch, rule: ContinualBackprop) -> None:
         self.stretch, self.rule, self.editable = stretch, rule, stretch.state.network.editable
+        self.utility, self.age = ({at: stretch.traces[at][:, row] for at in self.editable} for row in (UTILITY, AGE))
+        self.sizes = {at: torch.empty_like(stretch.layers[at + 1].weight) for at in self.editable}
         self.exists = {at: stretch.state.units[at].exists[stretch.members] for at in self.editable}
         self.live = {at: torch.from_numpy(exists).to(stretch.weights) for at, exists in self.exists.items()}
         # relative to the stretch: update number `step` makes a unit step + 1 older
@@ -79,10 +80,8 @@ class _Replacing(Upkeep):
     def weights(self, step: int, trace: Trace) -> list[Births]:
         found = []
         for at in self.editable:
-            mine = self.stretch.traces[at]
-            now = contributions(self.stretch.state.network.stages[at + 1], self.stretch, at, trace)
-            mine[:, UTILITY].lerp_(now, 1 - self.rule.eta)
-            mine[:, AGE].add_(self.live[at])
+            self.utility[at].lerp_(self._contributions(at, trace), 1 - self.rule.eta)
+            self.age[at].add_(self.live[at])
             births = self._replace(at, step)
             if births is not None:
                 found.append(births)
@@ -91,6 +90,13 @@ class _Replacing(Upkeep):
     def reborn(self, births: Births) -> None:
         if births.layer in self.ages:
             self.ages[births.layer][births.row, births.position] = -self.step - 1
+
+    def _contributions(self, at: int, trace: Trace) -> Tensor:
+        """[m, width] mean|h| sum|w_out| of the units of a layer; of those with several outputs, summed."""
+        network, size = self.stretch.state.network, torch.abs(self.stretch.layers[at + 1].weight, out=self.sizes[at])
+        block = network.blocks[at + 1]
+        found = network.stages[at + 1].column_means(trace.inputs[at + 1].abs()).mul_(size.sum(1))
+        return found if block == 1 else found.unflatten(1, (-1, block)).sum(-1)
 
     def _replace(self, at: int, step: int) -> Births | None:
         """Who is to be replaced in a layer, and their fresh weights."""
@@ -115,14 +121,6 @@ class _Replacing(Upkeep):
         if not rows:
             return None
         return Births(at, np.concatenate(rows), np.concatenate(positions), np.concatenate(fresh))
-
-
-def contributions(upper: Stage, stretch: Stretch, at: int, trace: Trace) -> Tensor:
-    """[m, width] mean|h| sum|w_out| of the units of a layer; of those with several outputs, summed."""
-    size = upper.column_means(trace.inputs[at + 1].abs())
-    size.mul_(stretch.layers[at + 1].weight.abs().sum(1))
-    block = stretch.state.network.blocks[at + 1]
-    return size if block == 1 else size.unflatten(1, (-1, block)).sum(-1)
 
 
 def replace_units(stretch: Stretch, births: Births, moments: list[Tensor]) -> None:
@@ -245,16 +243,16 @@ class _Blending(Upkeep):
     def _blend(self, due: np.ndarray) -> None:
         state, rows = self.stretch.state, torch.from_numpy(due).to(self.stretch.weights.device)
         if self.jitter is None:
-            widths = init_half_widths(state, self.stretch.members, self.stretch.init, biases=False)
+            widths = init_half_widths(state, self.stretch.init, biases=False)
             self.jitter = Jitter(self.stretch.rngs, self.live, widths)
-        fresh = state.layout.views(self.jitter.draw(due.tolist()))
+        fresh = state.layout.views(torch.cat([self.jitter.draw(row, row + 1) for row in due.tolist()]))
         layers = self.stretch.layers
         for at in self.editable:
             trace = self.stretch.traces[at]
             distance = trace[rows, 0] + (1 - self.rule.theta)
             share = torch.exp(distance * -self.rule.kappa).clamp_max_(1).mul_(self.rule.rho)  # [due, width]
             weight = layers[at].weight
-            weight[rows] = torch.lerp(weight[rows], fresh[at].weight[rows], share[:, :, None])
+            weight[rows] = torch.lerp(weight[rows], fresh[at].weight, share[:, :, None])
             block = state.network.blocks[at + 1]
             layers[at + 1].weight[rows] *= (1 - share).repeat_interleave(block, 1)[:, None]
             trace[rows] = 0

@@ -18,7 +18,7 @@ from plastic_env.learner.maintenance import (
     Stretch,
     Upkeep,
     learnt_parameters,
-    standard_noise,
+    noise_of,
 )
 from plastic_env.learner.network import Trace, backward, descend, forward
 from plastic_env.learner.optimizers import Optimizer, Schedule, Timing
@@ -146,9 +146,10 @@ def _train_rows(rows: TrainingRows, x: Tensor, y: Tensor, state: State, regime: 
 def _timing(rows: TrainingRows, updates: int, state: State, regime: Regime) -> Timing:
     """Ages, speeds and, for those optimizers that want it, noise."""
     found = timing(state, rows.members, updates)
-    if not regime.optimizer.random:
+    sigma = regime.optimizer.sigma
+    if sigma is None:
         return found
-    noise = standard_noise(state, rows.members, rows.rngs).draw
+    noise = noise_of(state, rows.members, rows.rngs, sigma).add_to
     return replace(found, live=learnt_parameters(state, rows.members), noise=noise)
 
 
