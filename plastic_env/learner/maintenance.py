@@ -25,8 +25,6 @@ from plastic_env.errors import InvalidSetting
 from plastic_env.learner.activations import Activation
 from plastic_env.learner.parameters import BIAS, GAIN, INITS, Layer
 
-NOISE_AT_ONCE = 2**16  # numbers: they stay in the cache until they are added
-
 if TYPE_CHECKING:
     from plastic_env.learner.network import Trace
     from plastic_env.learner.settings import LearnerSettings
@@ -137,47 +135,50 @@ class Rule:
 class Jitter:
     """Uniform random numbers for all live parameters of some learners, from their own generators; 0 at padding.
 
-    They take 128 values, equally spaced and symmetric about 0, with the variance of the continuous distribution: in a
-    tenth of the time that numbers in single precision take. half_widths: [P], 0 where nothing is to be drawn; live:
-    [m, P] bool, None if there is no padding.
+    They take 128 values, equally spaced and symmetric about 0, with the variance of the continuous distribution. Any
+    two of an update are independent of each other, and updates are; among three of one update there may be relations:
+    of seven blocks of bits, three are drawn, and four are combinations of these. Numbers in single precision, all
+    drawn, would take more time than all the rest of an update.
+
+    half_widths: [P], 0 where nothing is to be drawn. live: [m, P] bool, None if there is no padding.
     """
 
     def __init__(self, rngs: Sequence[np.random.Generator], live: Tensor | None, half_widths: Tensor) -> None:
-        self.rngs, self.live = rngs, live
-        counts: list[int] = [len(half_widths)] * len(rngs) if live is None else live.sum(1).tolist()
-        self.words = [-(-count // 8) for count in counts]
-        self.counts = counts
+        self.draws, self.live = [rng.bit_generator.random_raw for rng in rngs], live
+        self.counts: list[int] = [len(half_widths)] * len(rngs) if live is None else live.sum(1).tolist()
+        self.words = [-(-count // (8 * 7)) for count in self.counts]  # of 8 numbers, in each of 7 blocks
+        self.blocks = np.zeros((len(rngs), 7, max(self.words)), dtype=np.uint64)
         self.scale = half_widths / (2**14 - 1) ** 0.5
-        self.stride = max(1, NOISE_AT_ONCE // len(half_widths))  # learners
-        self.out = half_widths.new_empty(min(self.stride, len(rngs)), len(half_widths))
+        self.out = half_widths.new_empty(len(rngs), len(half_widths))
 
     def add_to(self, target: Tensor, keep: float = 1.0) -> None:
         """target <- keep * (target + new numbers [m, P])."""
-        for start in range(0, len(self.rngs), self.stride):
-            part = target[start : start + self.stride]
-            part.addcmul_(self._levels(start, start + len(part)), self.scale)
-            if keep != 1:
-                part.mul_(keep)
+        target.addcmul_(self._levels(), self.scale)
+        if keep != 1:
+            target.mul_(keep)
 
-    def draw(self, start: int, stop: int) -> Tensor:
-        """New numbers of some learners, [stop - start, P] with at most `stride` of them."""
-        return self._levels(start, stop) * self.scale
+    def draw(self, rows: Sequence[int]) -> Tensor:
+        """New numbers of some learners, [rows, P]."""
+        return self._levels(rows)[rows] * self.scale
 
-    def _levels(self, start: int, stop: int) -> Tensor:
-        """Odd numbers from -127 to 127, good until the next ones are drawn."""
-        most = max(self.words[start:stop])
-        words = np.empty((stop - start, most), dtype=np.uint64)
-        for row, (rng, count) in enumerate(zip(self.rngs[start:stop], self.words[start:stop], strict=True)):
-            words[row, :count] = rng.bit_generator.random_raw(count)
-        words |= np.uint64(0x0101010101010101)  # odd numbers are symmetric about 0
-        numbers, out = torch.from_numpy(words.view(np.int8)), self.out[: stop - start]
+    def _levels(self, rows: Sequence[int] | None = None) -> Tensor:
+        """Odd numbers [m, P] from -127 to 127, new ones for `rows` (default: all); good until the next draw."""
+        blocks = self.blocks
+        for row in range(len(self.draws)) if rows is None else rows:
+            words = self.words[row]
+            blocks[row, :3, :words] = self.draws[row](3 * words).reshape(3, words)
+        first, second, third = blocks[:, 0], blocks[:, 1], blocks[:, 2]
+        np.bitwise_xor(first, second, out=blocks[:, 3])
+        np.bitwise_xor(first, third, out=blocks[:, 4])
+        np.bitwise_xor(second, third, out=blocks[:, 5])
+        np.bitwise_xor(blocks[:, 3], third, out=blocks[:, 6])
+        odd = (blocks | np.uint64(0x0101010101010101)).view(np.int8)  # symmetric about 0
         if self.live is None:
-            numbers = numbers[:, : len(self.scale)]
-        else:
-            mine = torch.cat([numbers[row, :count] for row, count in enumerate(self.counts[start:stop])])
-            live = self.live[start:stop]
-            numbers = torch.zeros_like(live, dtype=torch.int8).masked_scatter_(live, mine.to(live.device))
-        return out.copy_(numbers)
+            return self.out.copy_(torch.from_numpy(odd).flatten(1)[:, : len(self.scale)])
+        counts = enumerate(zip(self.words, self.counts, strict=True))
+        mine = [torch.from_numpy(odd[row, :, : 8 * words].reshape(-1)[:count]) for row, (words, count) in counts]
+        found = torch.cat(mine).to(self.out)
+        return self.out.zero_().masked_scatter_(self.live, found)
 
 
 def live_parameters(state: State, members: Sequence[int]) -> Tensor | None:

@@ -46,8 +46,8 @@ class Timing:
 class Factors(Protocol):
     """A factor for every parameter, update by update."""
 
-    def at(self, step: int) -> Tensor:
-        """Factors [m, 1] or [m, P] of update number `step` from now."""
+    def multiply(self, flat: Tensor, step: int) -> Tensor:
+        """Multiply [m, P] by the factors of update number `step` from now, in place."""
         ...
 
 
@@ -126,7 +126,7 @@ class _SGDSchedule:
     def update(self, step: int, weights: Tensor, gradients: Tensor, moments: list[Tensor]) -> tuple[Tensor, float]:
         change = moments[0].mul_(self.settings.momentum).add_(gradients) if moments else gradients
         if self.speeds is not None:
-            change = torch.mul(change, self.speeds.at(step), out=gradients)
+            change = self.speeds.multiply(change if change is gradients else gradients.copy_(change), step)
         weights.add_(change, alpha=-self.settings.lr)
         return change, self.settings.lr
 
@@ -185,10 +185,10 @@ class _AdamSchedule:
         mean, square = moments
         mean.lerp_(gradients, 1 - self.settings.beta1)
         square.mul_(self.settings.beta2).addcmul_(gradients, gradients, value=1 - self.settings.beta2)
-        denominator = torch.sqrt(square, out=gradients).mul_(self.scales.at(step)).add_(self.settings.eps)
-        change = torch.div(mean, denominator, out=gradients).mul_(self.steps.at(step))
+        denominator = self.scales.multiply(torch.sqrt(square, out=gradients), step).add_(self.settings.eps)
+        change = self.steps.multiply(torch.div(mean, denominator, out=gradients), step)
         if self.speeds is not None:
-            change.mul_(self.speeds.at(step))
+            self.speeds.multiply(change, step)
         weights.sub_(change)
         return change, 1.0
 
@@ -255,7 +255,7 @@ class _UPGDSchedule:
         (utility,), rule = moments, self.settings
         utility.mul_(rule.beta).addcmul_(gradients, weights, value=rule.beta - 1)
         corrected = self.room[:, : utility.shape[1]]
-        torch.mul(utility, self.corrections.at(step), out=corrected)
+        self.corrections.multiply(corrected.copy_(utility), step)
         known = corrected if self.timing.live is None else corrected.masked_fill(~self.timing.live, -torch.inf)
         most = known.amax(1, keepdim=True)
         corrected.mul_(torch.where(most == 0, 0.0, -1 / most))
@@ -266,7 +266,7 @@ class _UPGDSchedule:
         if self.timing.live is not None:
             change.mul_(self.timing.live)
         if self.speeds is not None:
-            change.mul_(self.speeds.at(step))
+            self.speeds.multiply(change, step)
         weights.sub_(change, alpha=rule.lr)
         return change, rule.lr
 
@@ -289,8 +289,8 @@ class _Ageing:
             self._spread() if self.mixed else _Shared(rule(self.first - timing.starts[0][:, 0]), like)
         )
 
-    def at(self, step: int) -> Tensor:
-        return self.factors.at(step)
+    def multiply(self, flat: Tensor, step: int) -> Tensor:
+        return self.factors.multiply(flat, step)
 
     def restart(self, step: int, layer: int, row: np.ndarray, position: np.ndarray) -> None:
         """Units start anew after update number `step`."""
@@ -313,8 +313,8 @@ class _Shared:
     def __init__(self, factors: np.ndarray, like: Tensor) -> None:
         self.factors = torch.from_numpy(factors).to(like)[..., None]
 
-    def at(self, step: int) -> Tensor:
-        return self.factors[step]
+    def multiply(self, flat: Tensor, step: int) -> Tensor:
+        return flat.mul_(self.factors[step])
 
 
 class _Spread:
@@ -324,28 +324,32 @@ class _Spread:
     """
 
     def __init__(self, layout: Layout, units: Sequence[np.ndarray], like: Tensor) -> None:
-        self.flat = torch.empty_like(like)
-        views = layout.views(self.flat)
-        self.layers = [(layer.blocks(block), layer.vectors) for layer, block in zip(views, layout.blocks, strict=True)]
-        self.units = [torch.from_numpy(axis).to(like) for axis in units]
+        self.layout, self.units = layout, [torch.from_numpy(axis).to(like) for axis in units]
+        self.flat, self.views = like, layout.views(like)
+        self.room = [torch.empty_like(layer.weight) for layer in self.views[1:]]
 
     def put(self, start: int, layer: int, row: np.ndarray, position: np.ndarray, factors: np.ndarray | float) -> None:
         """Set factors [updates left, units or 1] of some units from update number `start` on."""
         mine = self.units[layer]
         mine[start:, row, position] = torch.as_tensor(factors).to(mine)
 
-    def at(self, step: int) -> Tensor:
+    def multiply(self, flat: Tensor, step: int) -> Tensor:
+        if flat is not self.flat:
+            self.flat, self.views = flat, self.layout.views(flat)
         below = None
-        for (weight, vectors), units in zip(self.layers, self.units, strict=True):
+        for at, ((weight, vectors), units) in enumerate(zip(self.views, self.units, strict=True)):
             above = units[step]  # [m, width]
-            rows = above[:, :, None, None].expand_as(weight)
             if below is None:
-                weight.copy_(rows)
+                weight.mul_(above[:, :, None])
             else:
-                torch.maximum(rows, below[:, None, :, None].expand_as(weight), out=weight)
-            vectors.copy_(above[:, None, :])
+                room, block = self.room[at - 1], self.layout.blocks[at]
+                shape = (*above.shape, below.shape[1], block)
+                rows, columns = above[:, :, None, None].expand(shape), below[:, None, :, None].expand(shape)
+                torch.maximum(rows, columns, out=room.unflatten(2, (-1, block)))
+                weight.mul_(room)
+            vectors.mul_(above[:, None])
             below = above
-        return self.flat
+        return flat
 
 
 def _speeds(layout: Layout, timing: Timing, like: Tensor) -> _Spread | None:

@@ -245,7 +245,7 @@ class _Blending(Upkeep):
         if self.jitter is None:
             widths = init_half_widths(state, self.stretch.init, biases=False)
             self.jitter = Jitter(self.stretch.rngs, self.live, widths)
-        fresh = state.layout.views(torch.cat([self.jitter.draw(row, row + 1) for row in due.tolist()]))
+        fresh = state.layout.views(self.jitter.draw(due.tolist()))
         layers = self.stretch.layers
         for at in self.editable:
             trace = self.stretch.traces[at]
