@@ -164,9 +164,13 @@ class Jitter:
     def _levels(self, rows: Sequence[int] | None = None) -> Tensor:
         """Odd numbers [m, P] from -127 to 127, new ones for `rows` (default: all); good until the next draw."""
         blocks = self.blocks
-        for row in range(len(self.draws)) if rows is None else rows:
-            words = self.words[row]
-            blocks[row, :3, :words] = self.draws[row](3 * words).reshape(3, words)
+        if rows is None and self.live is None:
+            words = 3 * self.words[0]
+            blocks[:, :3] = np.concatenate([draw(words) for draw in self.draws]).reshape(len(blocks), 3, -1)
+        else:
+            for row in range(len(blocks)) if rows is None else rows:
+                words = self.words[row]
+                blocks[row, :3, :words] = self.draws[row](3 * words).reshape(3, words)
         first, second, third = blocks[:, 0], blocks[:, 1], blocks[:, 2]
         np.bitwise_xor(first, second, out=blocks[:, 3])
         np.bitwise_xor(first, third, out=blocks[:, 4])

@@ -303,8 +303,13 @@ class _Ageing:
         self.factors.put(step + 1, layer, row, position, self.rule(np.arange(1, left + 1))[:, None])
 
     def _spread(self) -> _Spread:
-        ages = [self.first[..., None] - starts for starts in self.timing.starts]
-        return _Spread(self.layout, [self.rule(age) for age in ages], self.like)
+        # few ages differ, and powers take time
+        now, updates = self.timing.now, len(self.first)
+        ages = np.concatenate([now[:, None] - starts for starts in self.timing.starts], 1)
+        known, which = np.unique(ages, return_inverse=True)
+        factors = self.rule(known + np.arange(1, updates + 1)[:, None]).take(which.reshape(-1), 1)
+        ends = np.cumsum([starts.shape[1] for starts in self.timing.starts])
+        return _Spread(self.layout, np.split(factors.reshape(updates, *ages.shape), ends[:-1], 2), self.like)
 
 
 class _Shared:

@@ -73,6 +73,7 @@ class _Replacing(Upkeep):
         self.utility, self.age = ({at: stretch.traces[at][:, row] for at in self.editable} for row in (UTILITY, AGE))
         self.sizes = {at: torch.empty_like(stretch.layers[at + 1].weight) for at in self.editable}
         self.exists = {at: stretch.state.units[at].exists[stretch.members] for at in self.editable}
+        self.whole = {at: bool(exists.all()) for at, exists in self.exists.items()}
         self.live = {at: torch.from_numpy(exists).to(stretch.weights) for at, exists in self.exists.items()}
         # relative to the stretch: update number `step` makes a unit step + 1 older
         self.ages = {at: stretch.traces[at][:, AGE].cpu().numpy().astype(np.int64) for at in self.editable}
@@ -101,11 +102,13 @@ class _Replacing(Upkeep):
     def _replace(self, at: int, step: int) -> Births | None:
         """Who is to be replaced in a layer, and their fresh weights."""
         self.step, shares = step, self.stretch.shares[:, at]
-        mature = (self.ages[at] > self.rule.maturity - step - 1) & self.exists[at]
-        shares += self.rule.rho * mature.sum(1)
+        mature = self.ages[at] > self.rule.maturity - step - 1
+        counts = np.count_nonzero(mature, 1) if self.whole[at] else np.count_nonzero(mature & self.exists[at], 1)
+        shares += self.rule.rho * counts
         if shares.max() < 1:
             return None
-        due = np.minimum(shares.astype(np.int64), mature.sum(1))
+        mature &= self.exists[at]
+        due = np.minimum(shares.astype(np.int64), counts)
         shares -= due
         rows, positions, fresh = [], [], []
         columns = self.stretch.state.initial[at].weight.shape[2]
