@@ -47,8 +47,8 @@ def main() -> None:
 
 
 def race(settings: dict[str, dict], rounds: int) -> list[tuple[str, float, float]]:
-    """The median over rounds of each contestant's time over that of the first in the same round, and of its time per
-    update; all take turns."""
+    """The median over rounds of each contestant's CPU time over that of the first in the same round, and of its time
+    per update; all take turns."""
     rng = np.random.default_rng(0)
     x = torch.from_numpy(rng.standard_normal((UPDATES, N, BATCH, INPUTS), dtype=np.float32))
     y = torch.from_numpy(rng.integers(CLASSES, size=(UPDATES, N, BATCH)))
@@ -61,9 +61,9 @@ def race(settings: dict[str, dict], rounds: int) -> list[tuple[str, float, float
     times: dict[str, list[float]] = {name: [] for name in settings}
     for _ in range(rounds):
         for name, made in populations.items():
-            start = time.perf_counter()
+            start = time.process_time()
             made.train(x, y)
-            times[name].append((time.perf_counter() - start) / UPDATES)
+            times[name].append((time.process_time() - start) / UPDATES)
     plain = next(iter(times.values()))
     return [
         (name, median(t / p for t, p in zip(mine, plain, strict=True)), median(mine)) for name, mine in times.items()

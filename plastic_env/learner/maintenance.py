@@ -148,6 +148,7 @@ class Jitter:
         self.counts: list[int] = [len(half_widths)] * len(rngs) if live is None else live.sum(1).tolist()
         self.words = [-(-count // (8 * 7)) for count in self.counts]  # of 8 numbers, in each of 7 blocks
         self.blocks = np.zeros((len(rngs), 7, max(self.words)), dtype=np.uint64)
+        self.odd = self.blocks.copy()
         self.scale = half_widths / (2**14 - 1) ** 0.5
         self.out = half_widths.new_empty(len(rngs), len(half_widths))
 
@@ -176,7 +177,7 @@ class Jitter:
         np.bitwise_xor(first, third, out=blocks[:, 4])
         np.bitwise_xor(second, third, out=blocks[:, 5])
         np.bitwise_xor(blocks[:, 3], third, out=blocks[:, 6])
-        odd = (blocks | np.uint64(0x0101010101010101)).view(np.int8)  # symmetric about 0
+        odd = np.bitwise_or(blocks, np.uint64(0x0101010101010101), out=self.odd).view(np.int8)  # symmetric about 0
         if self.live is None:
             return self.out.copy_(torch.from_numpy(odd).flatten(1)[:, : len(self.scale)])
         counts = enumerate(zip(self.words, self.counts, strict=True))
