@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from plastic_env.learner.settings import LearnerSettings
     from plastic_env.learner.state import State
 
+AT_ONCE = 16  # learners whose noise is worked out together: it stays in the cache until it has been added
+
 
 class Births(NamedTuple):
     """Units of one hidden layer that a rule has replaced, one entry each.
@@ -150,20 +152,23 @@ class Jitter:
         self.blocks = np.zeros((len(rngs), 7, max(self.words)), dtype=np.uint64)
         self.odd = self.blocks.copy()
         self.scale = half_widths / (2**14 - 1) ** 0.5
-        self.out = half_widths.new_empty(len(rngs), len(half_widths))
+        self.out = half_widths.new_empty(min(AT_ONCE, len(rngs)), len(half_widths))
 
     def add_to(self, target: Tensor, keep: float = 1.0) -> None:
         """target <- keep * (target + new numbers [m, P])."""
-        target.addcmul_(self._levels(), self.scale)
-        if keep != 1:
-            target.mul_(keep)
+        levels, stride = self._levels(), len(self.out)
+        for start in range(0, len(target), stride):
+            part = target[start : start + stride]
+            part.addcmul_(self.out[: len(part)].copy_(levels[start : start + stride]), self.scale)
+            if keep != 1:
+                part.mul_(keep)
 
     def draw(self, rows: Sequence[int]) -> Tensor:
         """New numbers of some learners, [rows, P]."""
-        return self._levels(rows)[rows] * self.scale
+        return self._levels(rows)[rows].to(self.scale) * self.scale
 
     def _levels(self, rows: Sequence[int] | None = None) -> Tensor:
-        """Odd numbers [m, P] from -127 to 127, new ones for `rows` (default: all); good until the next draw."""
+        """Odd int8 numbers [m, P], new ones for `rows` (default: all), 0 at padding; good until the next draw."""
         blocks = self.blocks
         if rows is None and self.live is None:
             words = 3 * self.words[0]
@@ -179,11 +184,11 @@ class Jitter:
         np.bitwise_xor(blocks[:, 3], third, out=blocks[:, 6])
         odd = np.bitwise_or(blocks, np.uint64(0x0101010101010101), out=self.odd).view(np.int8)  # symmetric about 0
         if self.live is None:
-            return self.out.copy_(torch.from_numpy(odd).flatten(1)[:, : len(self.scale)])
+            return torch.from_numpy(odd).flatten(1)[:, : len(self.scale)].to(self.scale.device)
         counts = enumerate(zip(self.words, self.counts, strict=True))
         mine = [torch.from_numpy(odd[row, :, : 8 * words].reshape(-1)[:count]) for row, (words, count) in counts]
-        found = torch.cat(mine).to(self.out)
-        return self.out.zero_().masked_scatter_(self.live, found)
+        found = torch.cat(mine).to(self.scale.device)
+        return torch.zeros_like(self.live, dtype=torch.int8).masked_scatter_(self.live, found)
 
 
 def live_parameters(state: State, members: Sequence[int]) -> Tensor | None:
