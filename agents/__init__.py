@@ -74,7 +74,8 @@ METHODS |= {
         "continual backprop: the least useful mature units replaced, few at a time", ContinualBackprop()
     ),
     "continuous_cbp": _maintained("continual backprop by degrees, by gradient utility", ContinuousCBP()),
-    "upgd": Method("utility-based perturbed gradient descent", Dense, LearnerSettings(optimizer=UPGD())),
+    # with the paper's rate of .01, tasks as short as the small streams' end before anything is learnt
+    "upgd": Method("utility-based perturbed gradient descent", Dense, LearnerSettings(optimizer=UPGD(lr=0.1))),
     "layer_norm_l2_init": _maintained(
         "layer normalisation with a penalty on the distance from the initial weights", L2Init(), norm="layer"
     ),
