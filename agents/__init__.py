@@ -19,8 +19,13 @@ from plastic_env.agents.integration import (
     PlateauGated,
     UtilityGated,
 )
+from plastic_env.agents.maintenance import HeadReset, ReDo
 from plastic_env.agents.structural import Dense, DenseRewind, Grow, Prune, Recycle, Reset
 from plastic_env.agents.turnover import CubicPrune, Elastic, Growing, GrowPrune, Saturation
+from plastic_env.learner.maintenance import Maintenance
+from plastic_env.learner.optimizers import UPGD
+from plastic_env.learner.penalties import L2, Dropout, L2Init, NaP, ShrinkPerturb, Spectral
+from plastic_env.learner.replacement import ContinualBackprop, ContinuousCBP
 from plastic_env.learner.settings import LearnerSettings
 
 
@@ -62,6 +67,10 @@ def _schedules() -> dict[str, Method]:
     return found
 
 
+def _maintained(summary: str, *rules: Maintenance, norm: str = "none") -> Method:
+    return Method(summary, Dense, LearnerSettings(norm=norm, maintenance=rules))
+
+
 DEMO = (
     *("dense", "reset", "grow", "grow_integrate", "grow_smooth_leaky"),
     *("prune", "prune_no_rewind", "dense_rewind", "recycle"),
@@ -94,4 +103,31 @@ METHODS: dict[str, Method] = {
     "elastic": Method("growing, and dormant units are pruned at each shift", Elastic, _SMALL),
     "saturation": Method("from 10 % of the units, four more where rank and accuracy are used up", Saturation, _SMALL),
     **_schedules(),
+    "l2": _maintained("weight decay as a penalty on all weights", L2()),
+    "l2_init": _maintained("a penalty on the distance from the initial weights", L2Init()),
+    "shrink_perturb": _maintained("all weights shrunk and perturbed after each update", ShrinkPerturb()),
+    "head_reset": Method("the head drawn anew at each shift", HeadReset),
+    "layer_norm": Method("layer normalisation", Dense, LearnerSettings(norm="layer")),
+    # with 48 units per layer instead of 64, nearly as many weights, 8,640 instead of 8,832 on the small streams
+    "crelu": Method(
+        "concatenated ReLUs, with three quarters of the units", Dense, LearnerSettings((48, 48), activation="crelu")
+    ),
+    "smooth_leaky": Method("the smooth-leaky activation", Dense, LearnerSettings(activation="smooth_leaky")),
+    "rsl": Method("the randomised smooth-leaky activation", Dense, LearnerSettings(activation="random_smooth_leaky")),
+    "dropout": _maintained("a tenth of the units silent, sample by sample", Dropout()),
+    "spectral": _maintained("a penalty that keeps the largest singular values at one", Spectral()),
+    "nap": _maintained("layer normalisation, and weights projected to their initial norm", NaP(), norm="layer"),
+    "redo": Method("dormant units recycled every 1,000 updates", ReDo),
+    "cbp": _maintained(
+        "continual backprop: the least useful mature units replaced, few at a time", ContinualBackprop()
+    ),
+    "continuous_cbp": _maintained("continual backprop by degrees, by gradient utility", ContinuousCBP()),
+    # with the paper's rate of .01, tasks as short as the small streams' end before anything is learnt
+    "upgd": Method("utility-based perturbed gradient descent", Dense, LearnerSettings(optimizer=UPGD(lr=0.1))),
+    "layer_norm_l2_init": _maintained(
+        "layer normalisation with a penalty on the distance from the initial weights", L2Init(), norm="layer"
+    ),
+    "recycle_smooth_leaky": Method(
+        "recycle, with the smooth-leaky activation", Recycle, LearnerSettings(activation="smooth_leaky")
+    ),
 }

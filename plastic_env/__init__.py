@@ -16,13 +16,14 @@ from plastic_env.env.single import PlasticEnv  # noqa: E402
 from plastic_env.env.vector import PlasticVectorEnv  # noqa: E402
 from plastic_env.errors import PlasticEnvError  # noqa: E402
 from plastic_env.learner.edits import Edit  # noqa: E402
-from plastic_env.learner.optimizers import SGD, Adam  # noqa: E402
+from plastic_env.learner.optimizers import SGD, UPGD, Adam  # noqa: E402
 from plastic_env.learner.population import Population  # noqa: E402
 from plastic_env.learner.settings import Conv, Dense, LearnerSettings  # noqa: E402
 from plastic_env.scenarios import NAMESPACE, SCENARIOS  # noqa: E402
 
 __all__ = [
     "SGD",
+    "UPGD",
     "Adam",
     "Conv",
     "Dense",

@@ -135,8 +135,8 @@ NORMED = {
 def fingerprint(population: Population) -> list:
     """Everything that a population is, as plain values that compare with ==."""
     state: State = population.state
-    tensors = [state.weights, *state.moments, *(t for layer in state.initial for t in layer)]
-    counters = [state.updates, state.restarted, state.ids, state.cohorts, state.frozen]
+    tensors = [state.weights, *state.moments, *state.traces, *(t for layer in state.initial for t in layer)]
+    counters = [state.updates, state.restarted, state.ids, state.cohorts, state.frozen, state.shares]
     units = [[getattr(layer, name).tolist() for name in UNIT_FIELDS] for layer in state.units]
     return [
         [(tuple(t.shape), t.numpy().tobytes()) for t in tensors],

@@ -21,7 +21,12 @@ from plastic_env.learner.trainability import TRAINABILITY, Trainability
 from plastic_env.learner.transfer import OPTIMIZER_STATES
 
 KINDS = ("grow", "prune", "recycle")
-REWINDS = {"none": "keep the weights", "initial": "to the initial weights", "checkpoint": "to those stored last"}
+REWINDS = {
+    "none": "keep the weights",
+    "initial": "to the initial weights",
+    "checkpoint": "to those stored last",
+    "head": "draw the head anew, and keep all else",
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,8 @@ class Edit:
     trainability: how fast units learn afterwards: a name or a rule (`trainability.py`).
     transfer_bias: whether the mean activation of removed units goes into the biases of the units that they fed.
     rewind: a name in `REWINDS`: return all live units and the head there, with empty optimizer state. A checkpoint
-        holds weights by place: newborns in a recycled place return to what was stored there.
+        holds weights by place: newborns in a recycled place return to what was stored there. "head" draws nothing but
+        the head, whose optimizer state alone is emptied.
     store: keep the weights as they are before this edit, to be rewound to later.
     reset: draw everything anew: all initial weights, all live weights, the optimizer state.
     """
@@ -75,12 +81,17 @@ class Edit:
     @property
     def restarts(self) -> bool:
         """Whether all weights start anew."""
-        return self.reset or self.rewind != "none"
+        return self.reset or self.rewind in ("initial", "checkpoint")
+
+    @property
+    def discards(self) -> bool:
+        """Whether any trained weights are thrown away besides those of units that go."""
+        return self.restarts or self.rewind == "head"
 
     @property
     def empty(self) -> bool:
         """Whether nothing is asked for."""
-        return not (self.selects or self.restarts or self.store)
+        return not (self.selects or self.discards or self.store)
 
 
 def find_insertion(edit: Edit) -> Insertion:
@@ -157,7 +168,7 @@ def clip_edit(edit: Edit, state: State, member: int, activation: Activation) -> 
     edit = replace(edit, grow=grow, prune=prune, recycle=recycle)
     if edit.reset or not _can_rewind(edit, state, member):
         edit = replace(edit, rewind="none")
-    if edit.restarts:
+    if edit.discards:
         edit = replace(edit, transfer_bias=False)
     dormant = replace(edit, insertion="dormant")
     for nearest in (edit, dormant, replace(edit, optimizer_state="fresh")):
@@ -196,12 +207,12 @@ def _check_sense(edit: Edit, state: State, member: int, activation: Activation) 
                 raise InvalidEdit("transplant needs an incumbent in the layer to copy from; recycle fewer units.")
     if edit.births and edit.optimizer_state == "transplant" and not state.moments:
         raise InvalidEdit("There is no optimizer state to transplant under plain SGD; use momentum or Adam.")
-    if edit.births and edit.restarts and (find_insertion(edit).settles or edit.optimizer_state == "transplant"):
+    if edit.births and edit.discards and (find_insertion(edit).settles or edit.optimizer_state == "transplant"):
         raise InvalidEdit(
             f"insertion {edit.insertion!r} with optimizer state {edit.optimizer_state!r} builds on trained weights, "
             "which rewinding or resetting throws away; do one or the other."
         )
-    if edit.transfer_bias and edit.restarts:
+    if edit.transfer_bias and edit.discards:
         raise InvalidEdit("transfer_bias changes weights that rewinding or resetting throws away; do one or the other.")
     if not _can_rewind(edit, state, member):
         raise InvalidEdit("No checkpoint has been stored to rewind to; ask for store=True in an earlier edit.")

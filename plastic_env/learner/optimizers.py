@@ -1,4 +1,4 @@
-"""SGD and Adam over flat rows of parameters, with an optimizer age and a speed per unit.
+"""SGD, Adam and UPGD over flat rows of parameters, with an optimizer age and a speed per unit.
 
 The age of a parameter is the number of updates since *both* of its units started (or restarted):
 a newborn's incoming and outgoing weights begin at age 0 beside incumbents of age 10,000. Adam's bias
@@ -8,6 +8,7 @@ correction uses that age. With the layer's age instead, the first update of a ne
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,11 +27,15 @@ class Timing:
     now: [m] updates made so far.
     starts: per layer, the head included, [m, width]: start of each unit's state. Inputs are as old as the oldest.
     speeds: per layer [k, m, width] factors of the changes in the coming k updates; None where all are 1.
+    live: [m, P] bool, which parameters are learnt and no padding; None if all are.
+    noise: adds random numbers to [m, P], except where `live` is not; None for updates without noise.
     """
 
     now: np.ndarray
     starts: list[np.ndarray]
     speeds: list[np.ndarray] | None = None
+    live: Tensor | None = None
+    noise: Callable[[Tensor], None] | None = None
 
     def uniform(self) -> bool:
         """Whether in each learner everything started at once."""
@@ -41,8 +46,8 @@ class Timing:
 class Factors(Protocol):
     """A factor for every parameter, update by update."""
 
-    def at(self, step: int) -> Tensor:
-        """Factors [m, 1] or [m, P] of update number `step` from now."""
+    def multiply(self, flat: Tensor, step: int) -> Tensor:
+        """Multiply [m, P] by the factors of update number `step` from now, in place."""
         ...
 
 
@@ -52,6 +57,11 @@ class Optimizer(Protocol):
     @property
     def moments(self) -> int:
         """How many numbers of state it keeps per parameter."""
+        ...
+
+    @property
+    def sigma(self) -> float | None:
+        """Standard deviation of the noise that it adds; None for optimizers that don't care what is live."""
         ...
 
     def schedule(self, layout: Layout, timing: Timing, updates: int, like: Tensor) -> Schedule:
@@ -75,6 +85,10 @@ class Schedule(Protocol):
         """
         ...
 
+    def restart(self, step: int, layer: int, row: np.ndarray, position: np.ndarray) -> None:
+        """Let units start anew after update number `step`: their age is 1 in the next one, and their speed 1."""
+        ...
+
 
 @dataclass(frozen=True)
 class SGD:
@@ -82,6 +96,8 @@ class SGD:
 
     lr: float = 0.01
     momentum: float = 0.0
+
+    sigma = None
 
     def __post_init__(self) -> None:
         _require_positive_lr(self.lr)
@@ -101,7 +117,7 @@ class SGD:
 @dataclass(frozen=True)
 class _SGDSchedule:
     settings: SGD
-    speeds: Factors | None
+    speeds: _Spread | None
 
     @property
     def descent(self) -> float | None:
@@ -110,9 +126,13 @@ class _SGDSchedule:
     def update(self, step: int, weights: Tensor, gradients: Tensor, moments: list[Tensor]) -> tuple[Tensor, float]:
         change = moments[0].mul_(self.settings.momentum).add_(gradients) if moments else gradients
         if self.speeds is not None:
-            change = torch.mul(change, self.speeds.at(step), out=gradients)
+            change = self.speeds.multiply(change if change is gradients else gradients.copy_(change), step)
         weights.add_(change, alpha=-self.settings.lr)
         return change, self.settings.lr
+
+    def restart(self, step: int, layer: int, row: np.ndarray, position: np.ndarray) -> None:
+        if self.speeds is not None:
+            self.speeds.put(step + 1, layer, row, position, 1.0)
 
 
 @dataclass(frozen=True)
@@ -123,6 +143,8 @@ class Adam:
     beta1: float = 0.9
     beta2: float = 0.999
     eps: float = 1e-8
+
+    sigma = None
 
     def __post_init__(self) -> None:
         _require_positive_lr(self.lr)
@@ -139,16 +161,8 @@ class Adam:
 
     def schedule(self, layout: Layout, timing: Timing, updates: int, like: Tensor) -> Schedule:
         """Factors for the coming updates."""
-        first = timing.now[None] + np.arange(1, updates + 1)[:, None]  # [updates, m]
-        steps: Factors
-        scales: Factors
-        if timing.uniform():
-            whole = first - timing.starts[0][:, 0]
-            steps, scales = (_Shared(rule(whole), like) for rule in (self._step, self._scale))
-        else:
-            ages = [first[..., None] - starts for starts in timing.starts]
-            # both rules fall with age: the larger factor is that of the younger unit
-            steps, scales = (_Spread(layout, [rule(age) for age in ages], like) for rule in (self._step, self._scale))
+        # both rules fall with age: the larger factor is that of the younger unit
+        steps, scales = (_Ageing(rule, layout, timing, updates, like) for rule in (self._step, self._scale))
         return _AdamSchedule(self, steps, scales, _speeds(layout, timing, like))
 
     def _step(self, age: np.ndarray) -> np.ndarray:
@@ -161,9 +175,9 @@ class Adam:
 @dataclass(frozen=True)
 class _AdamSchedule:
     settings: Adam
-    steps: Factors
-    scales: Factors
-    speeds: Factors | None
+    steps: _Ageing
+    scales: _Ageing
+    speeds: _Spread | None
 
     descent = None
 
@@ -171,12 +185,131 @@ class _AdamSchedule:
         mean, square = moments
         mean.lerp_(gradients, 1 - self.settings.beta1)
         square.mul_(self.settings.beta2).addcmul_(gradients, gradients, value=1 - self.settings.beta2)
-        denominator = torch.sqrt(square, out=gradients).mul_(self.scales.at(step)).add_(self.settings.eps)
-        change = torch.div(mean, denominator, out=gradients).mul_(self.steps.at(step))
+        denominator = self.scales.multiply(torch.sqrt(square, out=gradients), step).add_(self.settings.eps)
+        change = self.steps.multiply(torch.div(mean, denominator, out=gradients), step)
         if self.speeds is not None:
-            change.mul_(self.speeds.at(step))
+            self.speeds.multiply(change, step)
         weights.sub_(change)
         return change, 1.0
+
+    def restart(self, step: int, layer: int, row: np.ndarray, position: np.ndarray) -> None:
+        self.steps.restart(step, layer, row, position)
+        self.scales.restart(step, layer, row, position)
+        if self.speeds is not None:
+            self.speeds.put(step + 1, layer, row, position, 1.0)
+
+
+@dataclass(frozen=True)
+class UPGD:
+    """Utility-based perturbed gradient descent (Elsayed & Mahmood 2024, arXiv 2404.00781), first order, global.
+
+    u <- beta u + (1 - beta) (-g w); w <- (1 - lr decay) w - lr (g + noise) (1 - sigmoid(u_hat / max u_hat)), u_hat
+    being u / (1 - beta^age) and the maximum that over all of a learner's parameters: useful weights are spared, and
+    the others are perturbed.
+
+    The defaults are those of the paper's input-permuted MNIST, as far as is known here. The authors' code leaves out
+    the correction by age in the maximum, which makes early utilities look larger than it. Noise has the paper's
+    variance sigma^2, but is uniform: normal numbers would take as long as all the rest of an update.
+    """
+
+    lr: float = 0.01
+    beta: float = 0.9999
+    sigma: float = 0.1
+    decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        _require_positive_lr(self.lr)
+        if not (0 <= self.beta < 1 and 0 <= self.sigma < np.inf and 0 <= self.decay < np.inf):
+            raise InvalidSetting(
+                f"UPGD got beta={self.beta}, sigma={self.sigma}, decay={self.decay}; "
+                "beta must lie in [0, 1), and sigma and decay must be finite and not negative."
+            )
+
+    @property
+    def moments(self) -> int:
+        """Numbers of state kept per parameter."""
+        return 1
+
+    def schedule(self, layout: Layout, timing: Timing, updates: int, like: Tensor) -> Schedule:
+        """Factors for the coming updates."""
+        corrections = _Ageing(self._correction, layout, timing, updates, like)
+        # torch.sigmoid rounds the last few numbers of a tensor differently, up to the width of its vectors
+        room = like.new_zeros(len(like), -(-layout.size // 64) * 64)
+        return _UPGDSchedule(self, corrections, _speeds(layout, timing, like), timing, room)
+
+    def _correction(self, age: np.ndarray) -> np.ndarray:
+        return 1 / (1 - self.beta**age)
+
+
+@dataclass(frozen=True)
+class _UPGDSchedule:
+    settings: UPGD
+    corrections: _Ageing
+    speeds: _Spread | None
+    timing: Timing
+    room: Tensor  # [m, P, rounded up]
+
+    descent = None
+
+    def update(self, step: int, weights: Tensor, gradients: Tensor, moments: list[Tensor]) -> tuple[Tensor, float]:
+        (utility,), rule = moments, self.settings
+        utility.mul_(rule.beta).addcmul_(gradients, weights, value=rule.beta - 1)
+        corrected = self.room[:, : utility.shape[1]]
+        self.corrections.multiply(corrected.copy_(utility), step)
+        known = corrected if self.timing.live is None else corrected.masked_fill(~self.timing.live, -torch.inf)
+        most = known.amax(1, keepdim=True)
+        corrected.mul_(torch.where(most == 0, 0.0, -1 / most))
+        self.room.sigmoid_()  # 1 - sigmoid(x) is sigmoid(-x)
+        if self.timing.noise is not None:
+            self.timing.noise(gradients)
+        change = gradients.mul_(corrected).add_(weights, alpha=rule.decay)
+        if self.timing.live is not None:
+            change.mul_(self.timing.live)
+        if self.speeds is not None:
+            self.speeds.multiply(change, step)
+        weights.sub_(change, alpha=rule.lr)
+        return change, rule.lr
+
+    def restart(self, step: int, layer: int, row: np.ndarray, position: np.ndarray) -> None:
+        self.corrections.restart(step, layer, row, position)
+        if self.speeds is not None:
+            self.speeds.put(step + 1, layer, row, position, 1.0)
+
+
+class _Ageing:
+    """Factors that follow from the parameters' ages by a rule that falls with age."""
+
+    def __init__(
+        self, rule: Callable[[np.ndarray], np.ndarray], layout: Layout, timing: Timing, updates: int, like: Tensor
+    ) -> None:
+        self.rule, self.layout, self.timing, self.like = rule, layout, timing, like
+        self.first = timing.now[None] + np.arange(1, updates + 1)[:, None]  # [updates, m]
+        self.mixed = not timing.uniform()
+        self.factors: Factors = (
+            self._spread() if self.mixed else _Shared(rule(self.first - timing.starts[0][:, 0]), like)
+        )
+
+    def multiply(self, flat: Tensor, step: int) -> Tensor:
+        return self.factors.multiply(flat, step)
+
+    def restart(self, step: int, layer: int, row: np.ndarray, position: np.ndarray) -> None:
+        """Units start anew after update number `step`."""
+        left = len(self.first) - step - 1
+        if not left:
+            return
+        if not self.mixed:
+            self.mixed, self.factors = True, self._spread()
+        assert isinstance(self.factors, _Spread)
+        self.factors.put(step + 1, layer, row, position, self.rule(np.arange(1, left + 1))[:, None])
+
+    def _spread(self) -> _Spread:
+        # few ages differ, and powers take time
+        now, updates = self.timing.now, len(self.first)
+        ages = np.concatenate([now[:, None] - starts for starts in self.timing.starts], 1)
+        known, which = np.unique(ages, return_inverse=True)
+        factors = self.rule(known + np.arange(1, updates + 1)[:, None]).take(which.reshape(-1), 1)
+        ends = np.cumsum([starts.shape[1] for starts in self.timing.starts])
+        return _Spread(self.layout, np.split(factors.reshape(updates, *ages.shape), ends[:-1], 2), self.like)
 
 
 class _Shared:
@@ -185,8 +318,8 @@ class _Shared:
     def __init__(self, factors: np.ndarray, like: Tensor) -> None:
         self.factors = torch.from_numpy(factors).to(like)[..., None]
 
-    def at(self, step: int) -> Tensor:
-        return self.factors[step]
+    def multiply(self, flat: Tensor, step: int) -> Tensor:
+        return flat.mul_(self.factors[step])
 
 
 class _Spread:
@@ -195,27 +328,36 @@ class _Spread:
     units: per layer [updates, m, width].
     """
 
-    def __init__(self, layout: Layout, units: list[np.ndarray], like: Tensor) -> None:
-        self.flat = torch.empty_like(like)
-        views = layout.views(self.flat)
-        self.layers = [(layer.blocks(block), layer.vectors) for layer, block in zip(views, layout.blocks, strict=True)]
-        self.units = [torch.from_numpy(axis).to(like) for axis in units]
+    def __init__(self, layout: Layout, units: Sequence[np.ndarray], like: Tensor) -> None:
+        self.layout, self.units = layout, [torch.from_numpy(axis).to(like) for axis in units]
+        self.flat, self.views = like, layout.views(like)
+        self.room = [torch.empty_like(layer.weight) for layer in self.views[1:]]
 
-    def at(self, step: int) -> Tensor:
+    def put(self, start: int, layer: int, row: np.ndarray, position: np.ndarray, factors: np.ndarray | float) -> None:
+        """Set factors [updates left, units or 1] of some units from update number `start` on."""
+        mine = self.units[layer]
+        mine[start:, row, position] = torch.as_tensor(factors).to(mine)
+
+    def multiply(self, flat: Tensor, step: int) -> Tensor:
+        if flat is not self.flat:
+            self.flat, self.views = flat, self.layout.views(flat)
         below = None
-        for (weight, vectors), units in zip(self.layers, self.units, strict=True):
+        for at, ((weight, vectors), units) in enumerate(zip(self.views, self.units, strict=True)):
             above = units[step]  # [m, width]
-            rows = above[:, :, None, None].expand_as(weight)
             if below is None:
-                weight.copy_(rows)
+                weight.mul_(above[:, :, None])
             else:
-                torch.maximum(rows, below[:, None, :, None].expand_as(weight), out=weight)
-            vectors.copy_(above[:, None, :])
+                room, block = self.room[at - 1], self.layout.blocks[at]
+                shape = (*above.shape, below.shape[1], block)
+                rows, columns = above[:, :, None, None].expand(shape), below[:, None, :, None].expand(shape)
+                torch.maximum(rows, columns, out=room.unflatten(2, (-1, block)))
+                weight.mul_(room)
+            vectors.mul_(above[:, None])
             below = above
-        return self.flat
+        return flat
 
 
-def _speeds(layout: Layout, timing: Timing, like: Tensor) -> Factors | None:
+def _speeds(layout: Layout, timing: Timing, like: Tensor) -> _Spread | None:
     return None if timing.speeds is None else _Spread(layout, timing.speeds, like)
 
 

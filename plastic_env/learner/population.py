@@ -22,17 +22,19 @@ from plastic_env.learner.batches import check_labels, check_values
 from plastic_env.learner.compute import training_macs
 from plastic_env.learner.diagnostics import sample_plasticity
 from plastic_env.learner.edits import Edit, check_edit
+from plastic_env.learner.maintenance import learnt_parameters
 from plastic_env.learner.network import Network, Shape, backward, forward
 from plastic_env.learner.objectives import OBJECTIVES
 from plastic_env.learner.parameters import Draw, Layer, draw_all, draw_units
 from plastic_env.learner.passes import stage_modes, timing, unknown_classes
 from plastic_env.learner.probing import Probe, mean_size
 from plastic_env.learner.repacking import repack, unchanged
+from plastic_env.learner.replacement import enter_newborns
 from plastic_env.learner.scoring import score_units
 from plastic_env.learner.settings import LearnerSettings
 from plastic_env.learner.stages import Mode, Rows
 from plastic_env.learner.state import COUNTERS, State, Units, resized, stored_width
-from plastic_env.learner.training import TrainingRows, train_rows
+from plastic_env.learner.training import Regime, TrainingRows, train_rows
 from plastic_env.learner.transaction import apply_edits, inherits
 
 
@@ -84,6 +86,10 @@ class Population:
             raise InvalidSetting(f"threads is {threads!r}; give a whole number of at least 1.")
         self.settings, self.threads = settings, threads
         self.activation = ACTIVATIONS[settings.activation]
+        function = self.activation
+        for rule in settings.maintenance:
+            function = rule.dress(function)
+        self._regime = Regime(settings.optimizer, function, settings.maintenance, settings.init)
         self.network = Network.of(settings, inputs, outputs, loss)
         self.rngs = [np.random.default_rng(0) for _ in range(n)]  # for initial weights and edits
         self.noise = [torch.Generator() for _ in range(n)]  # for random activations
@@ -113,6 +119,8 @@ class Population:
             update_norms=np.zeros((n, len(stages))),
             phases=((),) * n,
             stored=np.zeros(n, dtype=bool),
+            traces=[zeros(n, sum(rule.traces for rule in settings.maintenance), width) for width in (*widths, outputs)],
+            shares=np.zeros((n, len(self.network.hidden))),
         )
 
     def __len__(self) -> int:
@@ -236,24 +244,19 @@ class Population:
         members = self._named(members)
         x, y = self._check_data(x, y, members, "batch {0} of learner {1}")
         state = self.state
-        weights, moments, store = self._rows(members)
-        found = train_rows(
-            TrainingRows(members, weights, moments, [self.noise[member] for member in members]),
-            self.network.accept(x),
-            y,
-            state=state,
-            optimizer=self.settings.optimizer,
-            function=self.activation,
-            threads=self.threads if weights.device.type == "cpu" else 1,
-        )
+        rows, store = self._rows(members)
+        threads = self.threads if rows.weights.device.type == "cpu" else 1
+        found = train_rows(rows, self.network.accept(x), y, state=state, regime=self._regime, threads=threads)
         store()
         loss, accuracy = (part.double().mean(-1).cpu().numpy() for part in (found.losses, found.hits))
         accuracy[~np.logical_and.accumulate(np.isfinite(loss), 0)] = 0
         accuracy[:, state.frozen[members]] = 0
         trained = ~state.frozen[members]
+        self.state = enter_newborns(state, [birth for birth in found.replaced if not state.frozen[birth.member]])
+        state = self.state
         state.updates[np.array(members)[trained]] += len(y)
         state.update_norms[np.array(members)[trained]] = found.update_norms.double().cpu().numpy()[trained]
-        sound = np.isfinite(loss).all(0) & torch.isfinite(weights.sum(-1)).cpu().numpy()
+        sound = np.isfinite(loss).all(0) & torch.isfinite(rows.weights.sum(-1)).cpu().numpy()
         state.frozen[np.array(members)[~sound]] = True
         return Scores(accuracy, loss)
 
@@ -307,7 +310,10 @@ class Population:
         self._refuse_stale(probe)
         state, members = self.state, probe.members
         flats = [flat[members] for flat in (state.weights, *state.moments)]
-        schedule = self.settings.optimizer.schedule(state.layout, timing(state, members, 1), 1, flats[0])
+        when = timing(state, members, 1)
+        if self.settings.optimizer.sigma is not None:  # nothing is to be drawn here
+            when = replace(when, live=learnt_parameters(state, members))
+        schedule = self.settings.optimizer.schedule(state.layout, when, 1, flats[0])
         schedule.update(0, flats[0], probe.parameter_gradients.clone(), flats[1:])
         trace = forward(self.network, state.layout.views(flats[0]), probe.inputs[0], probe.modes)
         after = self.network.objective.losses(self._of_known_classes(trace.logits, members), probe.targets)
@@ -426,23 +432,29 @@ class Population:
     def _modes(self, members: list[int]) -> list[Mode]:
         return stage_modes(self.state, members, self.activation)
 
-    def _rows(self, members: list[int]) -> tuple[Tensor, list[Tensor], Callable[[], None]]:
-        """Weights and moments of `members`, and a function that stores what became of them.
+    def _rows(self, members: list[int]) -> tuple[TrainingRows, Callable[[], None]]:
+        """What training changes of `members`, and a function that stores what became of it.
 
         The population's own memory if that is all of it, else copies. Frozen learners are never stored.
         """
         state = self.state
+        mine = [self.noise[member] for member in members], [self.rngs[member] for member in members]
         if self._is_everybody(members) and not state.frozen.any():
-            return state.weights, state.moments, lambda: None
+            return TrainingRows(members, state.weights, state.moments, state.traces, state.shares, *mine), lambda: None
         index = torch.tensor(members, device=state.weights.device)
-        rows = [flat[index] for flat in (state.weights, *state.moments)]
-        keep = torch.from_numpy(~state.frozen[members]).to(index.device)
+        flats = [state.weights, *state.moments, *state.traces]
+        rows = [flat[index] for flat in flats]
+        first = 1 + len(state.moments)
+        shares = state.shares[members]
+        kept = ~state.frozen[members]
+        keep = torch.from_numpy(kept).to(index.device)
 
         def store() -> None:
-            for flat, row in zip((state.weights, *state.moments), rows, strict=True):
+            for flat, row in zip(flats, rows, strict=True):
                 flat[index[keep]] = row[keep]
+            state.shares[np.array(members)[kept]] = shares[kept]
 
-        return rows[0], rows[1:], store
+        return TrainingRows(members, rows[0], rows[1:first], rows[first:], shares, *mine), store
 
 
 def _founders(network: Network, settings: LearnerSettings) -> tuple[Units, ...]:

@@ -33,6 +33,7 @@ def repack(
         layout=layout,
         weights=state.weights.new_empty(len(state.weights), layout.size),
         moments=[flat.new_empty(len(flat), layout.size) for flat in state.moments],
+        traces=[_carry(*layer) for layer in zip(state.traces, sources, strict=True)],
     )
     device = state.weights.device
     axes = [_Axis.of(*layer, device) for layer in zip(state.units, units, sources, strict=True)]
@@ -44,6 +45,14 @@ def repack(
             below = axes[at - 1] if at else None
             _fill(old, new, None if start is None else start[at], below, axes[at], layout.blocks[at])
     return following
+
+
+def _carry(trace: Tensor, source: Source) -> Tensor:
+    """Traces [n, rows, width] of kept units in their new order; 0 for all others."""
+    if not trace.shape[1]:
+        return trace.new_zeros(len(trace), 0, source.shape[1])
+    index = torch.from_numpy(source).to(trace.device)[:, None].expand(-1, trace.shape[1], -1)
+    return torch.where(index >= 0, trace.gather(2, index.clamp_min(0)), 0.0)
 
 
 class _Places(NamedTuple):

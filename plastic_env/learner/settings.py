@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from plastic_env.errors import InvalidSetting, is_whole, look_up
 from plastic_env.learner.activations import ACTIVATIONS
+from plastic_env.learner.maintenance import Maintenance
 from plastic_env.learner.normalisation import NORMS
 from plastic_env.learner.optimizers import Adam, Optimizer
 from plastic_env.learner.parameters import INITS
@@ -55,7 +56,8 @@ class LearnerSettings:
     live: fraction of each editable layer's slots that are live from the start; at least one unit is.
     activation: a name in `ACTIVATIONS`. norm: a name in `NORMS`: what normalises pre-activations of hidden layers.
     init: a name in `INITS`; fan-in counts slots, not live units.
-    optimizer: `Adam(...)` or `SGD(...)`.
+    optimizer: `Adam(...)`, `SGD(...)` or `UPGD(...)`.
+    maintenance: rules that keep the learner plastic, of each kind at most one (`maintenance.py`): `(L2Init(),)`.
 
     Raises:
         InvalidSetting, UnknownName: values outside of these.
@@ -67,6 +69,7 @@ class LearnerSettings:
     norm: str = "none"
     init: str = "torch"
     optimizer: Optimizer = field(default_factory=Adam)
+    maintenance: tuple[Maintenance, ...] = ()
 
     def __post_init__(self) -> None:
         look_up(ACTIVATIONS, self.activation, "activation")
@@ -85,6 +88,17 @@ class LearnerSettings:
             raise InvalidSetting(
                 f"optimizer is {self.optimizer!r}; give plastic_env.Adam(...) or plastic_env.SGD(...)."
             )
+        self._check_maintenance()
+
+    def _check_maintenance(self) -> None:
+        rules = self.maintenance
+        if not isinstance(rules, (tuple, list)) or any(isinstance(r, type) or not hasattr(r, "prepare") for r in rules):
+            raise InvalidSetting(f"maintenance is {rules!r}; give a tuple of rules, such as (L2Init(1e-2),).")
+        object.__setattr__(self, "maintenance", tuple(rules))
+        if len({type(rule) for rule in rules}) < len(rules):
+            raise InvalidSetting(f"maintenance is {rules!r}; give each kind of rule at most once.")
+        for rule in rules:
+            rule.check(self)
 
     @property
     def layers(self) -> tuple[Dense | Conv, ...]:

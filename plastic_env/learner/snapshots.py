@@ -23,7 +23,7 @@ from plastic_env.learner.population import Population
 from plastic_env.learner.state import COUNTERS, UNIT_FIELDS, State, Units
 from plastic_env.learner.trainability import TRAINABILITY, Phase
 
-HEADER = b"plastic_env snapshot 2\n"
+HEADER = b"plastic_env snapshot 3\n"
 Captured = dict[str, Any]
 _RULES = {type(rule).__name__: type(rule) for rule in TRAINABILITY.values() if rule is not None}
 
@@ -70,6 +70,7 @@ def capture(population: Population, members: Sequence[int] | None = None) -> Cap
         "widths": list(state.layout.widths[1:]),
         "weights": state.weights[rows],
         "moments": [flat[rows] for flat in state.moments],
+        "traces": [trace[rows] for trace in state.traces],
         **{name: [[t[rows] for t in layer] for layer in found] for name, found in layers.items()},
         **{name: torch.from_numpy(getattr(state, name)[rows]) for name in COUNTERS},
         "units": [
@@ -104,6 +105,7 @@ def restore(population: Population, captured: Captured) -> None:
         layout=population.network.layout(captured["widths"]),
         weights=captured["weights"].to(like, copy=True),
         moments=[flat.to(like, copy=True) for flat in captured["moments"]],
+        traces=[trace.to(like, copy=True) for trace in captured["traces"]],
         phases=tuple(tuple(_phase(values) for values in member) for member in captured["phases"]),
         checkpoint=[Layer(*(t.to(like, copy=True) for t in layer)) for layer in captured["checkpoint"]] or None,
         **{name: captured[name].numpy().copy() for name in COUNTERS},

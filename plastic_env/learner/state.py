@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from plastic_env.learner.network import Network
-from plastic_env.learner.parameters import Layer, Layout
+from plastic_env.learner.parameters import Layer, Layout, pick
 from plastic_env.learner.trainability import Phase
 
 ROUND_WIDTH = 8  # stored widths are rounded up: matrix kernels like multiples of 8
@@ -83,7 +84,16 @@ UNIT_FIELDS = ("slot", "id", "cohort", "born", "clock")
 EMPTY = (-1, -1, -1, 0, 0)  # what stands in their place where there is no unit
 
 
-COUNTERS = ("updates", "restarted", "ids", "cohorts", "frozen", "update_norms", "stored")  # arrays [n, ...] of a State
+COUNTERS = (
+    "updates",
+    "restarted",
+    "ids",
+    "cohorts",
+    "frozen",
+    "update_norms",
+    "stored",
+    "shares",
+)  # arrays [n, ...] of a State
 
 
 @dataclass(frozen=True)
@@ -103,6 +113,8 @@ class State:
     frozen: [n] True once a learner has diverged.
     update_norms: [n, layers] mean |change| of each layer's weights in the latest update.
     phases: per learner, the trainability rules in force.
+    traces: per layer [n, rows, width], what maintenance keeps of each unit; 0 for newborns and at padding.
+    shares: [n, hidden layers] fractions of units that maintenance is still to replace.
     stored: [n] whether a learner has stored its weights; checkpoint: what it stored, for all slots like `initial`.
     """
 
@@ -120,12 +132,32 @@ class State:
     update_norms: np.ndarray
     phases: tuple[tuple[Phase, ...], ...]
     stored: np.ndarray
+    traces: list[Tensor]
+    shares: np.ndarray
     checkpoint: list[Layer] | None = None
 
     @property
     def capacity(self) -> tuple[int, ...]:
         """Slots of each editable layer."""
         return tuple(self.network.hidden[layer].slots for layer in self.network.editable)
+
+    @cached_property
+    def start(self) -> Tensor:
+        """[n, P] the initial weights of the live units, laid out as they are; 0 at padding."""
+        flat, below = torch.zeros_like(self.weights), None
+        learner = torch.arange(len(flat), device=flat.device)[:, None]
+        for at, (target, initial) in enumerate(zip(self.layout.views(flat), self.initial, strict=True)):
+            slot = torch.from_numpy(self.units[at].slot).to(flat.device)
+            exists, slot = slot >= 0, slot.clamp_min(0)
+            rows = pick(initial.weight, learner, slot)  # [n, width, slots below * block]
+            if below is not None:
+                block = self.layout.blocks[at]
+                index = below[:, None, :, None].expand(-1, slot.shape[1], -1, block)
+                rows = rows.unflatten(2, (-1, block)).gather(2, index.clamp_min(0)).mul_(index >= 0).flatten(2)
+            target.weight.copy_(rows.mul_(exists[..., None]))
+            target.vectors.copy_(initial.vectors.mT[learner, slot].mul_(exists[..., None]).mT)
+            below = torch.where(exists, slot, -1)
+        return flat
 
     def learner(self, member: int) -> tuple[Units, ...]:
         """One learner's units, layer by layer."""

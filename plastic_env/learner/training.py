@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import chain
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from plastic_env.learner.activations import Activation
-from plastic_env.learner.network import backward, descend, forward
-from plastic_env.learner.optimizers import Optimizer
+from plastic_env.learner.maintenance import (
+    Births,
+    Maintenance,
+    Stretch,
+    Upkeep,
+    learnt_parameters,
+    noise_of,
+)
+from plastic_env.learner.network import Trace, backward, descend, forward
+from plastic_env.learner.optimizers import Optimizer, Schedule, Timing
 from plastic_env.learner.passes import stage_modes, timing, unknown_classes
 from plastic_env.learner.probing import mean_size
+from plastic_env.learner.replacement import Replaced, replace_units
 from plastic_env.learner.state import State
 
 CACHE_BYTES = 6 * 2**20  # of what one thread works on; more and less were slower (docs/speed.md)
@@ -24,12 +36,24 @@ class TrainingRows(NamedTuple):
     members: list[int]
     weights: Tensor  # [m, P]
     moments: list[Tensor]  # likewise
+    traces: list[Tensor]  # per layer [m, rows, width]
+    shares: np.ndarray  # [m, hidden layers]
     noise: list[torch.Generator]
+    rngs: list[np.random.Generator]
 
     def part(self, start: int, stop: int) -> TrainingRows:
         """Some of them; the same memory."""
-        moments = [flat[start:stop] for flat in self.moments]
-        return TrainingRows(self.members[start:stop], self.weights[start:stop], moments, self.noise[start:stop])
+        here = slice(start, stop)
+        moments, traces = ([flat[here] for flat in flats] for flats in (self.moments, self.traces))
+        return TrainingRows(
+            self.members[here],
+            self.weights[here],
+            moments,
+            traces,
+            self.shares[here],
+            self.noise[here],
+            self.rngs[here],
+        )
 
 
 class Trained(NamedTuple):
@@ -37,19 +61,20 @@ class Trained(NamedTuple):
 
     losses: Tensor  # [k, m, batch] of each sample, before the update
     hits: Tensor  # [k, m, batch] bool: answered well, before the update
-    update_norms: Tensor  # [m, layers] mean |change| of the weights in the last update
+    update_norms: Tensor  # [m, layers] mean |change| of the weights by the optimizer in the last update
+    replaced: list[Replaced]  # each learner's in the order of time
 
 
-def train_rows(
-    rows: TrainingRows,
-    x: Tensor,
-    y: Tensor,
-    *,
-    state: State,
-    optimizer: Optimizer,
-    function: Activation,
-    threads: int = 1,
-) -> Trained:
+class Regime(NamedTuple):
+    """How learners are trained."""
+
+    optimizer: Optimizer
+    function: Activation
+    maintenance: tuple[Maintenance, ...] = ()
+    init: str = "torch"
+
+
+def train_rows(rows: TrainingRows, x: Tensor, y: Tensor, *, state: State, regime: Regime, threads: int = 1) -> Trained:
     """Make k updates of all learners in `rows`, group by group: a group's weights stay in the cache all along.
 
     x: [k, m, batch, ...] as `Network.accept` gives it. y: [k, m, batch] labels, or values [k, m, batch, outputs].
@@ -62,7 +87,7 @@ def train_rows(
 
     def work(part: tuple[int, int]) -> Trained:
         here = slice(*part)
-        return _train_rows(rows.part(*part), x[:, here], y[:, here], state, optimizer, function)
+        return _train_rows(rows.part(*part), x[:, here], y[:, here], state, regime)
 
     if len(parts) == 1:
         return work(parts[0])
@@ -71,8 +96,8 @@ def train_rows(
     else:
         with ThreadPoolExecutor(threads) as pool:  # torch lets other threads run while it computes
             found = list(pool.map(work, parts))
-    losses, hits, norms = zip(*found, strict=True)
-    return Trained(torch.cat(losses, 1), torch.cat(hits, 1), torch.cat(norms))
+    losses, hits, norms, replaced = zip(*found, strict=True)
+    return Trained(torch.cat(losses, 1), torch.cat(hits, 1), torch.cat(norms), list(chain(*replaced)))
 
 
 def _group(state: State, rows: TrainingRows, batch: int) -> int:
@@ -83,14 +108,15 @@ def _group(state: State, rows: TrainingRows, batch: int) -> int:
     return max(1, round(CACHE_BYTES / (numbers * rows.weights.element_size())))
 
 
-def _train_rows(
-    rows: TrainingRows, x: Tensor, y: Tensor, state: State, optimizer: Optimizer, function: Activation
-) -> Trained:
-    members, weights, moments, noise = rows
+def _train_rows(rows: TrainingRows, x: Tensor, y: Tensor, state: State, regime: Regime) -> Trained:
+    members, weights, moments = rows.members, rows.weights, rows.moments
     k, network, objective = len(y), state.network, state.network.objective
     layers = state.layout.views(weights)
-    schedule = optimizer.schedule(state.layout, timing(state, members, k), k, weights)
-    modes, ban = stage_modes(state, members, function, noise), unknown_classes(state, members)
+    schedule = regime.optimizer.schedule(state.layout, _timing(rows, k, state, regime), k, weights)
+    upkeep = _Maintaining(rows, state, regime, schedule)
+    descent = None if any(rule.needs_gradients for rule in regime.maintenance) else schedule.descent
+    modes = stage_modes(state, members, regime.function, rows.noise)
+    ban = unknown_classes(state, members)
     logits = weights.new_empty(*y.shape[:3], state.layout.widths[-1])  # [k, m, batch, outputs]
     scratch = torch.empty_like(weights)
     gradients, change, factor = state.layout.views(scratch), scratch, 1.0
@@ -99,15 +125,65 @@ def _train_rows(
         if ban is not None:
             logits[step].add_(ban)
         delta = objective.delta(logits[step], y[step])
-        if schedule.descent is not None:
-            if step == k - 1:
+        last = step == k - 1
+        if descent is not None:
+            if last:
                 change = weights.clone()
-            descend(network, layers, gradients, trace, delta, modes, schedule.descent)
+            descend(network, layers, gradients, trace, delta, modes, descent)
+            if last:
+                change.sub_(weights)
         else:
             backward(network, layers, gradients, trace, delta, modes)
+            upkeep.gradients(scratch)
             change, factor = schedule.update(step, weights, scratch, moments)
-    if schedule.descent is not None:
-        change.sub_(weights)
-    changes = state.layout.views(change)
-    norms = torch.stack([mean_size(state, changes, members, layer) for layer in range(len(layers))], 1)
-    return Trained(objective.losses(logits, y), objective.hits(logits, y), norms.mul_(factor))
+        if last:
+            changes = state.layout.views(change)
+            norms = torch.stack([mean_size(state, changes, members, layer) for layer in range(len(layers))], 1)
+        upkeep.weights(step, trace)
+    return Trained(objective.losses(logits, y), objective.hits(logits, y), norms.mul_(factor), upkeep.replaced)
+
+
+def _timing(rows: TrainingRows, updates: int, state: State, regime: Regime) -> Timing:
+    """Ages, speeds and, for those optimizers that want it, noise."""
+    found = timing(state, rows.members, updates)
+    sigma = regime.optimizer.sigma
+    if sigma is None:
+        return found
+    noise = noise_of(state, rows.members, rows.rngs, sigma).add_to
+    return replace(found, live=learnt_parameters(state, rows.members), noise=noise)
+
+
+class _Maintaining:
+    """The rules at work on some learners."""
+
+    def __init__(self, rows: TrainingRows, state: State, regime: Regime, schedule: Schedule) -> None:
+        self.rows, self.schedule, self.replaced = rows, schedule, list[Replaced]()
+        self.upkeeps: list[Upkeep] = []
+        first = 0
+        for rule in regime.maintenance:
+            traces = [trace[:, first : first + rule.traces] for trace in rows.traces]
+            first += rule.traces
+            self.stretch = Stretch(state, rows.members, rows.weights, traces, rows.shares, rows.rngs, regime.init)
+            self.upkeeps.append(rule.prepare(self.stretch))
+
+    def gradients(self, gradients: Tensor) -> None:
+        """Before the optimizer."""
+        for upkeep in self.upkeeps:
+            upkeep.gradients(gradients)
+
+    def weights(self, step: int, trace: Trace) -> None:
+        """After the optimizer."""
+        for upkeep in self.upkeeps:
+            for births in upkeep.weights(step, trace):
+                self._replace(step, births)
+
+    def _replace(self, step: int, births: Births) -> None:
+        layer, row, position, incoming = births
+        replace_units(self.stretch, births, self.rows.moments)
+        self.rows.traces[layer].mT[row, position] = 0
+        self.schedule.restart(step, layer, row, position)
+        for upkeep in self.upkeeps:
+            upkeep.reborn(births)
+        for mine in np.unique(row):
+            here = row == mine
+            self.replaced.append(Replaced(self.rows.members[mine], step, layer, position[here], incoming[here]))

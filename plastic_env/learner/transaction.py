@@ -119,6 +119,7 @@ def _rearrange(state: State, edits: Mapping[int, Edit], worths: Worths) -> tuple
         "reset": [edit.reset for edit in edits.values()],
         "padded": [edit.optimizer_state == "padded" for edit in edits.values()],
         "emptied": [edit.restarts or edit.optimizer_state == "reset" for edit in edits.values()],
+        "heads": [edit.rewind == "head" for edit in edits.values()],
     }
     on = {name: np.zeros(n, dtype=bool) for name in flags}
     for name, values in flags.items():
@@ -138,7 +139,9 @@ def _rearrange(state: State, edits: Mapping[int, Edit], worths: Worths) -> tuple
         changes.append(replace(change, units=replace(change.units, **fields)))
     head = state.units[-1]
     changes.append(_Change(head, unchanged(head), np.zeros(head.slot.shape, dtype=bool)))
-    return [_restart(change, state.updates, on["emptied"], on["restarts"]) for change in changes], ids
+    changes = [_restart(change, state.updates, on["emptied"], on["restarts"]) for change in changes]
+    changes[-1] = _restart(changes[-1], state.updates, on["heads"], on["heads"])
+    return changes, ids
 
 
 def _select(
@@ -205,11 +208,14 @@ def _prepare(
     rules = {m: find_insertion(edit) for m, edit in edits.items() if edit.births}
     preparing = {id(rule): rule for rule in rules.values() if rule.prepares}
     resetting = [m for m, edit in edits.items() if edit.reset]
-    if not preparing and not resetting:
+    heads = [m for m, edit in edits.items() if edit.rewind == "head"]
+    if not preparing and not resetting and not heads:
         return state.initial
     initial = [layer.clone() for layer in state.initial]
     for member in resetting:
         draw_all(initial, member, state.classes(member), rngs[member], init)
+    for member in heads:
+        draw_all(initial[-1:], member, state.classes(member), rngs[member], init)
     for rule in preparing.values():
         members = [m for m, its in rules.items() if its is rule]
         for layer, (change, upper) in enumerate(pairwise(changes)):
