@@ -286,3 +286,22 @@ def test_compare_lives_the_lives_of_the_gymnasium_environment(tmp_path):
     np.testing.assert_allclose(lived, stored, atol=1 / 16)  # rounding may flip a sample
     assert np.abs(lived - stored).mean() < 1e-3
     assert find("PermutedDigits-small-v0", tasks=2).stream(0).updates == len(lived)
+
+
+def test_runs_on_other_data_are_other_runs(tmp_path):
+    """The same name, other content: nothing old is printed as new."""
+    rng = np.random.default_rng(0)
+    ids = []
+    for flipped in (0, 1):
+        arrays = {"x_train": rng.random((40, 6)), "x_test": rng.random((10, 6))}
+        labels = {"y_train": (np.arange(40) + flipped) % 2, "y_test": np.arange(10) % 2}
+        np.savez(tmp_path / "mine.npz", **arrays, **labels)
+        code = (
+            "from plastic_env.study.sweep import Study;"
+            f"changes = (('data', 'npz:{tmp_path / 'mine.npz'}'),);"
+            "print(Study('PermutedDigits-small-v0', ('dense',), (0,), changes).groups()[0][0].id)"
+        )
+        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        ids.append(found.stdout.strip())
+    assert ids[0].startswith("dense-seed000-")
+    assert ids[0] != ids[1]
