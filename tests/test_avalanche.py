@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,11 +27,14 @@ from torch.utils.data import TensorDataset
 
 from plastic_env import SGD, EpisodeSettings, LearnerSettings, Lifetime, Plan
 from plastic_env.avalanche import from_avalanche, to_avalanche
+from plastic_env.avalanche.classic import _CLASSIC
 from plastic_env.avalanche.reading import pack
 from plastic_env.cli import main
-from plastic_env.errors import InvalidData, InvalidSetting, UnknownName
+from plastic_env.errors import InvalidData, InvalidSetting, InvalidSnapshot, UnknownName
 from plastic_env.learner.export import to_module
 from plastic_env.scenarios import find
+from plastic_env.scenarios.avalanche_classic import _DATA, root_of
+from plastic_env.scenarios.data.named import PUBLISHED
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data" / "mnist.npz"
 
@@ -145,7 +149,47 @@ def test_generated_experiences_are_read_when_they_are_needed_and_once():
     assert len(made) == 8
 
 
+def test_benchmarks_are_told_apart():
+    def scenario(*firsts):
+        x = [torch.cat([torch.arange(7.0)[:, None].expand(7, 3), torch.full((1, 3), float(each))]) for each in firsts]
+        train = [labelled(each.flip(0), torch.tensor([0, 1]).repeat(4)) for each in x]
+        return from_avalanche(benchmark_from_datasets(train=train), updates=4, batch_size=2)
+
+    mine, same = scenario(1, 2), scenario(1, 2)
+    assert mine.digest == same.digest
+    assert repr(mine) == repr(same)
+    assert len(bytes.fromhex(mine.digest)) == 8
+    others = [scenario(3, 2), scenario(1, 3), scenario(1, 2, 3), replace(mine, updates=5), replace(mine, classes=3)]
+    assert len({other.digest for other in others} | {mine.digest}) == 6
+    settings = EpisodeSettings(learner=LearnerSettings(hidden=(4,)))
+    lives = [Lifetime(each, settings) for each in (mine, same, scenario(1, 3))]
+    for life in lives:
+        life.begin({0: np.random.default_rng(0)})
+    captured = lives[0].capture()
+    lives[1].restore(captured)
+    with pytest.raises(InvalidSnapshot, match="digest="):
+        lives[2].restore(captured)
+    assert "digest=None" in repr(from_avalanche(make_benchmark(), tasks=3))
+
+
+def test_digests_do_not_generate_experiences_and_leave_the_generator_alone():
+    made = []
+
+    def experiences():
+        for at in range(3):
+            made.append(at)
+            yield DatasetExperience(dataset=labelled(*numbers(8, 100 * at)))
+
+    scenario = from_avalanche(CLScenario([CLStream("train", experiences())]), updates=3, classes=2, tasks=3)
+    state = torch.get_rng_state()
+    assert scenario.digest in repr(scenario)
+    assert made == [0]
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_benchmarks_that_cannot_be_learnt_from_are_refused():
+    with pytest.raises(UnknownName, match=r"'epoch'. Did you mean 'epochs'"):
+        from_avalanche(make_benchmark(), epoch=2)
     with pytest.raises(InvalidSetting, match="has no train_stream"):
         from_avalanche("SplitMNIST")
     with pytest.raises(InvalidSetting, match="epochs is 0"):
@@ -297,6 +341,26 @@ def test_classic_benchmarks_are_scenarios(name, mnist):
     again = find(f"avalanche:{name}", tasks=2, batch_size=8).stream(3)
     assert again.task(0).train is stream.task(0).train  # read once
     assert torch.equal(again.batches(0, 9)[0], stream.batches(0, 9)[0])
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_classic_benchmarks_read_what_was_downloaded(own, mnist, monkeypatch, tmp_path):
+    (tmp_path / "data" / "MNIST").mkdir(parents=True)  # holds nothing
+    place = tmp_path / "data" / "mnist" if own else tmp_path / "data"
+    shutil.copytree(mnist / "MNIST", place / "MNIST", dirs_exist_ok=True)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PLASTIC_ENV_DATA", "~/data")
+    assert root_of("SplitMNIST") == str(place)
+    assert root_of("SplitCIFAR10") == str(tmp_path / "data")
+    scenario = find("avalanche:SplitMNIST", tasks=5, batch_size=4)
+    assert scenario.stream(0).signature.inputs == (1, 28, 28)
+    assert len(scenario.digest) == 16
+    assert scenario.digest != find("avalanche:SplitMNIST", tasks=5, batch_size=4, benchmark_seed=2).digest
+
+
+def test_names_of_classic_benchmarks_and_their_data_are_known():
+    assert set(_DATA) <= set(_CLASSIC)
+    assert set(_DATA.values()) <= set(PUBLISHED)
 
 
 def test_classic_benchmarks_are_compared_from_the_command_line(mnist, tmp_path, capsys):
