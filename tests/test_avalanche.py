@@ -231,6 +231,11 @@ def test_streams_become_benchmarks():
     assert again.task(2).label == 2
 
 
+def test_scenarios_are_no_streams():
+    with pytest.raises(InvalidSetting, match=r"give a TaskStream, as scenario\.stream\(seed\)"):
+        to_avalanche(find("IidDigits-small-v0"))
+
+
 def test_streams_of_values_are_refused():
     stream = find("IidDigits-small-v0").stream(0)
     stream.signature = replace(stream.signature, loss="squared_error")

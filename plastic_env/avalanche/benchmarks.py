@@ -31,8 +31,10 @@ def to_avalanche(stream: TaskStream) -> CLScenario:
     none, their numbers.
 
     Raises:
-        InvalidSetting: a stream whose targets are no classes.
+        InvalidSetting: no stream, or one whose targets are no classes.
     """
+    if not isinstance(stream, TaskStream):
+        raise InvalidSetting(f"stream is {stream!r}; give a TaskStream, as scenario.stream(seed) makes it.")
     if stream.signature.loss != "cross_entropy":
         raise InvalidSetting(
             f"The stream's loss is {stream.signature.loss}; Avalanche's benchmarks are of classes: give a stream with "
