@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from plastic_env.scenarios.data import places
+from plastic_env.scenarios.data.named import PUBLISHED
 from plastic_env.scenarios.family import Family
 from plastic_env.streams.stream import TaskStream
 
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
     from plastic_env.avalanche import AvalancheScenario
 
 PREFIX = "avalanche:"
-DATA = "PLASTIC_ENV_DATA"  # names the folder of the data
+_DATA = {
+    **dict.fromkeys(("SplitMNIST", "PermutedMNIST", "RotatedMNIST"), "mnist"),
+    **{"SplitFMNIST": "fashion_mnist", "SplitCIFAR10": "cifar10", "SplitCIFAR100": "cifar100"},
+    "SplitTinyImageNet": "tiny_imagenet",
+}  # which of `PUBLISHED` a benchmark is of
 
 
 @dataclass(frozen=True)
@@ -25,8 +30,9 @@ class AvalancheClassic(Family):
     batches per task, in place of epochs. batch_size: samples per batch. benchmark_seed: decides what is the same in all
     streams, such as the classes of each task; a stream's own seed decides the order of samples.
 
-    Data are looked for in the folder that the environment variable PLASTIC_ENV_DATA names, laid out as torchvision
-    does, else where Avalanche keeps its own; what isn't there is downloaded by Avalanche.
+    Data are looked for in the folder that the environment variable PLASTIC_ENV_DATA names (or the data set's own folder
+    in it, such as mnist, if that holds them), laid out as torchvision does, else where Avalanche keeps its own; what
+    isn't there is downloaded by Avalanche.
     """
 
     benchmark: str
@@ -42,7 +48,27 @@ class AvalancheClassic(Family):
         Raises:
             UnknownName: no such benchmark. InvalidData: Avalanche can't make it.
         """
-        return _scenario(self, os.environ.get(DATA) or None).stream(seed)
+        return self._made.stream(seed)
+
+    @property
+    def digest(self) -> str:
+        """Of what the benchmark holds: see `AvalancheScenario.digest`."""
+        return self._made.digest
+
+    @property
+    def _made(self) -> AvalancheScenario:
+        return _scenario(self, root_of(self.benchmark))
+
+
+def root_of(benchmark: str) -> str | None:
+    """The folder that Avalanche is given for a benchmark's data: of those in $PLASTIC_ENV_DATA, the data set's own one
+    if that holds it (there plastic_env's downloads go); None for Avalanche's own."""
+    folder = places.given()
+    if folder is None:
+        return None
+    source = PUBLISHED.get(_DATA.get(benchmark, ""))
+    own = folder if source is None else folder / source.key
+    return str(own if source is not None and (own / source.files).is_dir() else folder)
 
 
 @cache

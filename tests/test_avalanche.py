@@ -2,6 +2,8 @@
 
 import gzip
 import io
+import pickle
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,12 +27,17 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from plastic_env import SGD, EpisodeSettings, LearnerSettings, Lifetime, Plan
-from plastic_env.avalanche import from_avalanche, to_avalanche
+from plastic_env.avalanche import benchmarks, from_avalanche, to_avalanche
+from plastic_env.avalanche.benchmarks import Memory, Ordered, Tested
+from plastic_env.avalanche.classic import _CLASSIC
 from plastic_env.avalanche.reading import pack
 from plastic_env.cli import main
-from plastic_env.errors import InvalidData, InvalidSetting, UnknownName
+from plastic_env.errors import InvalidData, InvalidSetting, InvalidSnapshot, UnknownName
 from plastic_env.learner.export import to_module
 from plastic_env.scenarios import find
+from plastic_env.scenarios.avalanche_classic import _DATA, root_of
+from plastic_env.scenarios.data.named import PUBLISHED
+from plastic_env.streams.stream import batches_of
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data" / "mnist.npz"
 
@@ -145,7 +152,47 @@ def test_generated_experiences_are_read_when_they_are_needed_and_once():
     assert len(made) == 8
 
 
+def test_benchmarks_are_told_apart():
+    def scenario(*firsts):
+        x = [torch.cat([torch.arange(7.0)[:, None].expand(7, 3), torch.full((1, 3), float(each))]) for each in firsts]
+        train = [labelled(each.flip(0), torch.tensor([0, 1]).repeat(4)) for each in x]
+        return from_avalanche(benchmark_from_datasets(train=train), updates=4, batch_size=2)
+
+    mine, same = scenario(1, 2), scenario(1, 2)
+    assert mine.digest == same.digest
+    assert repr(mine) == repr(same)
+    assert len(bytes.fromhex(mine.digest)) == 8
+    others = [scenario(3, 2), scenario(1, 3), scenario(1, 2, 3), replace(mine, updates=5), replace(mine, classes=3)]
+    assert len({other.digest for other in others} | {mine.digest}) == 6
+    settings = EpisodeSettings(learner=LearnerSettings(hidden=(4,)))
+    lives = [Lifetime(each, settings) for each in (mine, same, scenario(1, 3))]
+    for life in lives:
+        life.begin({0: np.random.default_rng(0)})
+    captured = lives[0].capture()
+    lives[1].restore(captured)
+    with pytest.raises(InvalidSnapshot, match="digest="):
+        lives[2].restore(captured)
+    assert "digest=None" in repr(from_avalanche(make_benchmark(), tasks=3))
+
+
+def test_digests_do_not_generate_experiences_and_leave_the_generator_alone():
+    made = []
+
+    def experiences():
+        for at in range(3):
+            made.append(at)
+            yield DatasetExperience(dataset=labelled(*numbers(8, 100 * at)))
+
+    scenario = from_avalanche(CLScenario([CLStream("train", experiences())]), updates=3, classes=2, tasks=3)
+    state = torch.get_rng_state()
+    assert scenario.digest in repr(scenario)
+    assert made == [0]
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_benchmarks_that_cannot_be_learnt_from_are_refused():
+    with pytest.raises(UnknownName, match=r"'epoch'. Did you mean 'epochs'"):
+        from_avalanche(make_benchmark(), epoch=2)
     with pytest.raises(InvalidSetting, match="has no train_stream"):
         from_avalanche("SplitMNIST")
     with pytest.raises(InvalidSetting, match="epochs is 0"):
@@ -185,6 +232,69 @@ def test_streams_become_benchmarks():
     assert again.signature.inputs == stream.signature.inputs
     assert again.task(1).train.targets.unique().tolist() == sorted(benchmark.train_stream[1].classes_in_this_experience)
     assert again.task(2).label == 2
+
+
+@pytest.mark.parametrize("limit", [2**28, 3 * 10 * 16 * 64 * 4 - 1, 0])
+@pytest.mark.parametrize("name", ["NoiseDigits-small-v0", "ClassPairsDigits-small-v0"])
+def test_samples_are_the_same_in_any_order(name, limit, monkeypatch):
+    monkeypatch.setattr(Memory.__init__, "__defaults__", (limit,))
+    stream = find(name, tasks=3, updates=10).stream(1)
+    benchmark = to_avalanche(stream)
+    calls = []
+    monkeypatch.setattr(benchmarks, "batches_of", lambda *given: calls.append(given[1:]) or batches_of(*given))
+    expected, labels = (part.flatten(0, 1) for part in stream.batches(0, 30))
+    for order in (range(480), *(np.random.default_rng(seed).permutation(480).tolist() for seed in range(3))):
+        for at in order:
+            task, place = divmod(at, 160)
+            x, label, _ = benchmark.train_stream[task].dataset[place]
+            assert torch.equal(x.flatten(), expected[at])
+            assert label == labels[at]
+    whole = calls.count((0, 10))
+    assert calls[:30] == [(at, at + 1) for _ in range(3) for at in range(10)]  # in order: one by one
+    assert whole == {2**28: 3, 0: 0}.get(limit, whole)
+    assert len(calls) < {2**28: 40}.get(limit, 2000)
+    assert 2 * 10 * whole <= 10 * whole + len(calls)  # never more than twice the work
+    for task, experience in enumerate(benchmark.test_stream):
+        x = stream.test(task)[0]
+        assert all(torch.equal(experience.dataset[at][0].flatten(), x[at]) for at in reversed(range(0, len(x), 7)))
+
+
+def test_samples_are_counted_from_either_end():
+    stream = find("PermutedDigits-small-v0", tasks=1, updates=5).stream(0)
+    for data in (Ordered(stream.task(0), 0, (8, 8), Memory()), Tested(stream.task(0), 0, (8, 8), Memory())):
+        assert torch.equal(data[-1][0], data[len(data) - 1][0])
+        assert data[-len(data)][1] == data[0][1]
+        for index in (len(data), -len(data) - 1):
+            with pytest.raises(IndexError, match=f"no sample {index}"):
+                data[index]
+        assert len(list(data)) == len(data)
+
+
+def test_samples_can_be_sent_to_workers():
+    benchmark = to_avalanche(find("PermutedDigits-small-v0", tasks=2, updates=5).stream(0))
+    for stream in (benchmark.train_stream, benchmark.test_stream):
+        data = stream[1].dataset
+        expected = torch.stack([data[at][0] for at in range(len(data))])
+        copied = pickle.loads(pickle.dumps(data))
+        assert torch.equal(torch.stack([copied[at][0] for at in range(len(data))]), expected)
+
+
+def test_tasks_without_tests_have_none():
+    stream = find("PermutedDigits-small-v0", tasks=3, updates=5).stream(0)
+    draw, none = stream.draw, torch.zeros(0, dtype=torch.int64)
+    stream.draw = lambda index, rng: replace(draw(index, rng), test_rows=none if index == 1 else None)
+    benchmark = to_avalanche(stream)
+    assert [experience.task_label for experience in benchmark.test_stream] == [0, 2]
+    train, test = ([labelled(*numbers(count)) for count in counts] for counts in ((8, 8), (8, 0)))
+    with pytest.raises(InvalidData, match="Experience 1 of the test stream is empty"):
+        from_avalanche(benchmark_from_datasets(train=train, test=test)).stream(0).test(1)
+    with pytest.raises(InvalidData, match="no test set"):
+        from_avalanche(benchmark_from_datasets(train=train)).stream(0).test(1)
+
+
+def test_scenarios_are_no_streams():
+    with pytest.raises(InvalidSetting, match=r"give a TaskStream, as scenario\.stream\(seed\)"):
+        to_avalanche(find("IidDigits-small-v0"))
 
 
 def test_streams_of_values_are_refused():
@@ -297,6 +407,26 @@ def test_classic_benchmarks_are_scenarios(name, mnist):
     again = find(f"avalanche:{name}", tasks=2, batch_size=8).stream(3)
     assert again.task(0).train is stream.task(0).train  # read once
     assert torch.equal(again.batches(0, 9)[0], stream.batches(0, 9)[0])
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_classic_benchmarks_read_what_was_downloaded(own, mnist, monkeypatch, tmp_path):
+    (tmp_path / "data" / "MNIST").mkdir(parents=True)  # holds nothing
+    place = tmp_path / "data" / "mnist" if own else tmp_path / "data"
+    shutil.copytree(mnist / "MNIST", place / "MNIST", dirs_exist_ok=True)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PLASTIC_ENV_DATA", "~/data")
+    assert root_of("SplitMNIST") == str(place)
+    assert root_of("SplitCIFAR10") == str(tmp_path / "data")
+    scenario = find("avalanche:SplitMNIST", tasks=5, batch_size=4)
+    assert scenario.stream(0).signature.inputs == (1, 28, 28)
+    assert len(scenario.digest) == 16
+    assert scenario.digest != find("avalanche:SplitMNIST", tasks=5, batch_size=4, benchmark_seed=2).digest
+
+
+def test_names_of_classic_benchmarks_and_their_data_are_known():
+    assert set(_DATA) <= set(_CLASSIC)
+    assert set(_DATA.values()) <= set(PUBLISHED)
 
 
 def test_classic_benchmarks_are_compared_from_the_command_line(mnist, tmp_path, capsys):

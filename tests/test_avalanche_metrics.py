@@ -113,6 +113,19 @@ def test_relative_plasticity_is_that_of_two_networks_trained_by_hand():
         torch.testing.assert_close(mine, theirs)  # measuring changes nothing
 
 
+@pytest.mark.parametrize("kind", [torch.optim.AdamW, torch.optim.Adam, torch.optim.RMSprop])
+def test_fresh_networks_have_optimizers_of_the_same_kind(kind):
+    model = mlp()
+    (metric,) = plasticity_metrics(relative_plasticity=True)
+    made = strategy(model, [metric])
+    made.optimizer = kind(model.parameters(), lr=0.003, weight_decay=0.2)
+    made.train(to_avalanche(SCENARIO.stream(0)).train_stream[0])
+    optimizer = metric._fresh[1]
+    assert type(optimizer) is kind
+    mine, theirs = ({**each.param_groups[0], "params": None} for each in (optimizer, made.optimizer))
+    assert mine == theirs
+
+
 def mlp_copy(model):
     made = mlp()
     made.load_state_dict(model.state_dict())

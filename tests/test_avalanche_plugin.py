@@ -204,6 +204,58 @@ def test_decisions_come_when_the_budget_or_the_experience_ends():
     assert agent.seen[3][1]["updates"] == 20
 
 
+def test_networks_that_compute_something_else_are_refused():
+    data = benchmark().train_stream[0]
+
+    def network(activation, inputs=64, last=()):
+        layers = [nn.Linear(inputs, 24), activation, nn.Linear(24, 16), activation, nn.Linear(16, 10), *last]
+        return nn.Sequential(nn.Flatten(), *layers)
+
+    for model in (network(nn.Tanh()), network(nn.LeakyReLU()), network(nn.ReLU(), last=[nn.Unflatten(1, (2, 5))])):
+        with pytest.raises(InvalidSetting, match=r"doesn't compute the same.*PlasticPlugin\.network\("):
+            strategy(model, [plugin(Dense())]).train(data)
+    for activation in ("tanh", "leaky_relu"):
+        module = {"tanh": nn.Tanh(), "leaky_relu": nn.LeakyReLU()}[activation]
+        strategy(network(module), [plugin(Dense(), replace(SMALL, activation=activation))]).train(data)
+    model, modes = network(nn.Sequential(nn.ReLU(), nn.Dropout(0.5))), Modes()
+    strategy(model, [plugin(Dense()), modes]).train(data)
+    assert all(modes.seen)  # the comparison is made in evaluation mode
+
+
+class Modes(SupervisedPlugin):
+    """Remembers which modules are in training mode at the first iteration."""
+
+    def after_forward(self, strategy, *_, **__):
+        if strategy.clock.train_iterations == 0:
+            self.seen = [module.training for module in strategy.model.modules()]
+
+
+def test_training_ends_when_it_was_said_to():
+    mine = plugin(Dense(), updates=30, every=7)
+    made = strategy(mine.network(64, 10), [mine])
+    experiences = benchmark().train_stream
+    made.train(experiences[0])
+    with pytest.raises(InvalidSetting, match="updates is 30"):
+        made.train(experiences[1])
+    exact = plugin(Dense(), updates=TASKS * UPDATES, every=7)
+    made = strategy(exact.network(64, 10), [exact])
+    for experience in experiences:
+        made.train(experience)
+    assert np.concatenate([outcome.weights for outcome in exact.outcomes]).sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("given", [{"updates": 2.5}, {"updates": 0}, {"every": 0}, {"seed": -1}, {"seed": "x"}])
+def test_numbers_that_make_no_sense_are_refused(given):
+    with pytest.raises(InvalidSetting, match=f"{next(iter(given))} is .*whole number"):
+        plugin(Dense(), **given)
+
+
+@pytest.mark.parametrize(("agent", "named"), [(Dense, "the class Dense"), ("recycle", "'recycle'")])
+def test_what_is_no_agent_is_refused(agent, named):
+    with pytest.raises(InvalidSetting, match=f"agent is {named}; give an object"):
+        plugin(agent)
+
+
 def test_what_cannot_be_edited_is_refused():
     data = benchmark().train_stream[0]
     other = nn.Sequential(nn.Flatten(), nn.Linear(64, 20), nn.ReLU(), nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 10))

@@ -8,6 +8,7 @@ All are emitted at the end of every training epoch, per hidden layer where they 
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -196,8 +197,11 @@ class RelativePlasticity(PluginMetric):
                 torch.manual_seed(self.seed + strategy.clock.train_exp_counter)
                 model = fresh_copy(strategy.model)
             group = strategy.optimizer.param_groups[0]
-            settings = {name: group[name] for name in strategy.optimizer.defaults if name in group}
-            self._fresh = model, type(strategy.optimizer)(model.parameters(), **settings)
+            kind = type(strategy.optimizer)
+            takes = inspect.signature(kind).parameters  # AdamW's groups hold more than it takes
+            open_ended = any(each.kind is each.VAR_KEYWORD for each in takes.values())
+            names = [name for name in strategy.optimizer.defaults if name in group and (open_ended or name in takes)]
+            self._fresh = model, kind(model.parameters(), **{name: group[name] for name in names})
 
     def after_training_iteration(self, strategy: Any) -> None:
         """Score both networks and train the fresh one."""

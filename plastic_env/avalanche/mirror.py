@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from avalanche.models.utils import avalanche_forward
 from torch import Tensor, nn
 
 from plastic_env.errors import InvalidSetting
@@ -19,6 +20,7 @@ from plastic_env.learner.stages import ConvStage
 
 NORMS = (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d)
 _VECTORS = {"weight": GAIN, "bias": SHIFT, "running_mean": MEAN, "running_var": VARIANCE}  # of normalisations
+_CLOSE, _TINY = 1e-3, 1e-6  # what rounding of float32 may come to: of the largest output, and besides
 _STATE = {torch.optim.SGD: ("momentum_buffer",), torch.optim.Adam: ("exp_avg", "exp_avg_sq")}
 
 Named = MutableMapping[str, nn.Parameter]
@@ -86,6 +88,36 @@ class Mirror:
                         kept = self.optimizer.state.get(place.value, {}).get(key)
                         target = place.of(moment)
                         target.copy_(torch.zeros_like(target) if kept is None else kept.reshape(target.shape))
+
+    def compare(self, model: nn.Module, x: Tensor, tasks: Tensor) -> None:
+        """Check that the network and the learner that was read from it say the same of some samples.
+
+        Args:
+            model: the network. x: a minibatch. tasks: its task labels.
+
+        Raises:
+            InvalidSetting: they don't: activations or normalisation are others.
+        """
+        modes = {module: module.training for module in model.modules()}
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=()):
+                theirs = avalanche_forward(model.eval(), x, tasks)
+        finally:
+            for module, training in modes.items():
+                module.training = training
+        ours = self.population.predict(x.flatten(1)[None], [0])[0]
+        scale = float(ours.abs().nan_to_num(0, 0, 0).max())
+        if theirs.shape == ours.shape:
+            if torch.allclose(theirs.to(ours), ours, rtol=0, atol=_CLOSE * scale + _TINY, equal_nan=True):
+                return
+            differ = f"differ by up to {float((theirs.to(ours) - ours).abs().max()):.2g}"
+        else:
+            differ = f"are {tuple(theirs.shape)} and {tuple(ours.shape)}"
+        raise InvalidSetting(
+            "The network has the layers that the learner settings make, but doesn't compute the same: outputs for the "
+            f"first minibatch {differ}. Let the plugin make the network (PlasticPlugin.network(...)), or give "
+            "LearnerSettings with its activation, norm and pooling."
+        )
 
     def adopt(self) -> None:
         """Take the network as it is for the learner's initial one, to be rewound to."""

@@ -16,7 +16,7 @@ from plastic_env.avalanche.mirror import Mirror, classes_of, inputs_of, like
 from plastic_env.env.encoding import Codec
 from plastic_env.env.episode import EpisodeSettings, Outcome, Plan
 from plastic_env.env.lifetime import Lifetime
-from plastic_env.errors import InvalidEdit
+from plastic_env.errors import InvalidEdit, InvalidSetting, is_whole
 from plastic_env.learner.cohorts import CohortPoint
 from plastic_env.learner.export import to_module
 from plastic_env.learner.network import Shape
@@ -50,10 +50,14 @@ class PlasticPlugin(SupervisedPlugin):
     Args:
         agent: with `reset` and `act`.
         learner: the network's settings: `hidden` are the slots; `optimizer` is ignored, the strategy's own counts.
-        updates: how many iterations the whole training has, for the agent's sense of progress.
+        updates: how many iterations the whole training has, for the agent's sense of progress; it can't go on for more.
         every: the most iterations between two decisions (`max_budget`).
         seed: of the agent, of the network that `network` makes and of what edits draw.
         probe_samples: how many of the samples that were trained on last units are measured on.
+
+    Raises:
+        InvalidSetting: what is no agent, or a number that makes no sense; later, a network that isn't the learner's, or
+            more iterations than `updates`.
 
     Attributes:
         outcomes: what came of each decision, in order.
@@ -71,6 +75,12 @@ class PlasticPlugin(SupervisedPlugin):
         probe_samples: int = 64,
     ) -> None:
         super().__init__()
+        if isinstance(agent, type) or not all(callable(getattr(agent, name, None)) for name in ("reset", "act")):
+            given = f"the class {agent.__name__}" if isinstance(agent, type) else repr(agent)
+            raise InvalidSetting(f"agent is {given}; give an object with reset and act, such as Recycle().")
+        for name, value, least in (("updates", updates, 1), ("every", every, 1), ("seed", seed, 0)):
+            if not is_whole(value, least):
+                raise InvalidSetting(f"{name} is {value!r}; give a whole number of at least {least}.")
         self.agent, self.updates, self.seed = agent, updates, seed
         self.settings = EpisodeSettings(learner, max_budget=every, probe_samples=probe_samples)
         self.outcomes: list[Outcome] = []
@@ -99,8 +109,17 @@ class PlasticPlugin(SupervisedPlugin):
             self._life.rules.at_shift[0] = True
 
     def before_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Let the agent act if it is due."""
+        """Let the agent act if it is due.
+
+        Raises:
+            InvalidSetting: the training goes on for more iterations than `updates`.
+        """
         assert self._life is not None
+        if self._life.rules.position[0] >= self.updates:
+            raise InvalidSetting(
+                f"updates is {self.updates}, and the training has had as many iterations and goes on; give "
+                "PlasticPlugin(updates=...) all of them: minibatches x epochs, over all experiences."
+            )
         if self._life.left == 0:
             self._life.decide(strategy)
 
@@ -210,6 +229,9 @@ class _Life:
     def decide(self, strategy: Any) -> None:
         """Ask the agent and carry out its edit."""
         rules = self.rules
+        if self.outcome is None:
+            self.mirror.load()
+            self.mirror.compare(strategy.model, strategy.mb_x, strategy.mbatch[-1])
         probe = self.look(strategy)
         if rules.population.state.frozen[0]:  # diverged: there is nothing left to edit
             self._begun(Plan(budget=rules.settings.max_budget))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -11,12 +12,12 @@ import torch
 from avalanche.benchmarks import CLScenario, CLStream
 
 from plastic_env.avalanche.reading import Part, Reader, image_shape, is_lazy, known_length, shown
-from plastic_env.errors import InvalidData, InvalidSetting, is_whole
+from plastic_env.errors import InvalidData, InvalidSetting, PlasticEnvError, is_whole, look_up
 from plastic_env.streams.samples import Samples
 from plastic_env.streams.stream import Signature, Task, TaskStream, epochs
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AvalancheScenario:
     """A benchmark of Avalanche as a family of streams: task i is experience i of the train stream, in shuffled passes
     that the stream's seed decides. Tasks have Avalanche's task labels (which gives all experiences label 0 where it
@@ -57,6 +58,27 @@ class AvalancheScenario:
                 "The benchmark's experiences are generated on the way: their sizes and classes can't be known before; "
                 f"give {' and '.join(lacking)}."
             )
+
+    def __repr__(self) -> str:
+        """The settings, and the digest in place of the benchmark: None for one that can't be learnt from."""
+        settings = [f"{each.name}={getattr(self, each.name)!r}" for each in fields(self) if each.repr]
+        try:
+            digest = self.digest
+        except PlasticEnvError:
+            digest = None
+        return f"{type(self).__name__}({', '.join(settings)}, digest={digest!r})"
+
+    @cached_property
+    def digest(self) -> str:
+        """Tells benchmarks apart: of the first experience, of the first sample of each other one (unless that would
+        generate it), of the tasks' number and lengths, and of the signature. Reads the first experience."""
+        samples = self._part(self._train, 0).samples
+        found = hashlib.sha256(repr((len(self._train), self._lengths, self._signature)).encode())
+        scaling = [torch.as_tensor(each, dtype=torch.float64) for each in (samples.offset, samples.scale)]
+        firsts = [] if is_lazy(self.benchmark.train_stream) else self._firsts()
+        for tensor in (samples.inputs, samples.targets, *scaling, *firsts):
+            found.update(tensor.numpy(force=True).tobytes())
+        return found.hexdigest()[:16]
 
     def stream(self, seed: int) -> TaskStream:
         """The stream with this seed; all share the experiences' tensors."""
@@ -123,6 +145,17 @@ class AvalancheScenario:
             found.append(shown(experience, f"Experience {at} of the train stream", training=True))
         return found
 
+    def _firsts(self) -> list[torch.Tensor]:
+        """The first sample and label of every task but the first one."""
+        found = []
+        with torch.random.fork_rng(devices=()):  # as in reading
+            for at, data in enumerate(self._data()):
+                torch.manual_seed(at)
+                if at:
+                    x, y = data[0][:2]
+                    found += [torch.as_tensor(x) if isinstance(x, torch.Tensor) else torch.empty(0), torch.as_tensor(y)]
+        return found
+
     def _tested(self, index: int) -> Samples | None:
         if self._test is None:
             return None
@@ -157,5 +190,11 @@ def from_avalanche(benchmark: CLScenario, **settings: Any) -> AvalancheScenario:
     Args:
         benchmark: one whose experiences have data sets. settings: see `AvalancheScenario`: `epochs`, `batch_size`,
             `updates`, `classes`, `tasks`.
+
+    Raises:
+        UnknownName: no such setting. InvalidSetting, InvalidData: see `AvalancheScenario`.
     """
+    known = {each.name: None for each in fields(AvalancheScenario) if each.name != "benchmark"}
+    for name in settings:
+        look_up(known, name, "setting of from_avalanche")
     return AvalancheScenario(benchmark, **settings)
