@@ -19,6 +19,7 @@ from plastic_env.avalanche import PlasticPlugin, to_avalanche
 from plastic_env.env.encoding import Codec
 from plastic_env.errors import InvalidEdit, InvalidSetting
 from plastic_env.learner.export import to_module
+from plastic_env.learner.penalties import L2Init
 from plastic_env.scenarios import find
 
 TASKS, UPDATES = 3, 20
@@ -270,3 +271,8 @@ def test_what_cannot_be_edited_is_refused():
     mine = plugin(Prune())
     with pytest.raises(InvalidSetting, match="no bias"):
         strategy(nn.Sequential(nn.Flatten(), nn.Linear(64, 10, bias=False)), [mine]).train(data)
+
+
+def test_rules_of_the_training_loop_are_refused():
+    with pytest.raises(InvalidSetting, match="maintained by L2Init, but the strategy trains"):
+        PlasticPlugin(Recycle(), LearnerSettings(maintenance=(L2Init(),)), updates=5)

@@ -81,6 +81,12 @@ class PlasticPlugin(SupervisedPlugin):
         for name, value, least in (("updates", updates, 1), ("every", every, 1), ("seed", seed, 0)):
             if not is_whole(value, least):
                 raise InvalidSetting(f"{name} is {value!r}; give a whole number of at least {least}.")
+        if learner.maintenance:
+            rules = ", ".join(type(rule).__name__ for rule in learner.maintenance)
+            raise InvalidSetting(
+                f"The learner is maintained by {rules}, but the strategy trains the network here; use a strategy or a "
+                "plugin of Avalanche's that does the same, and a learner without maintenance."
+            )
         self.agent, self.updates, self.seed = agent, updates, seed
         self.settings = EpisodeSettings(learner, max_budget=every, probe_samples=probe_samples)
         self.outcomes: list[Outcome] = []
