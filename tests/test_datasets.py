@@ -19,7 +19,7 @@ from PIL import Image
 from plastic_env.errors import InvalidData, UnknownName
 from plastic_env.scenarios import find
 from plastic_env.scenarios.data import DATASETS, arrays, files, load, places, shared
-from plastic_env.streams.samples import Dataset
+from plastic_env.streams.samples import Dataset, Samples
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "mnist.npz"
 
@@ -92,6 +92,57 @@ def assert_holds(found, parts):
 
 def entries(folder):
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+# what is checked, whatever it is made of
+
+
+def made(train, test=None, offset=0.0, scale=1.0, classes=3, shape=None, name="mine"):
+    labels = torch.arange(6) % 3
+    train, test = (x if isinstance(x, tuple) else (x, labels) for x in (train, train if test is None else test))
+    return Dataset(name, *(Samples(*part, offset, scale) for part in (train, test)), classes, shape)
+
+
+def test_a_digest_belongs_to_all_of_the_content_and_to_nothing_else(tmp_path):
+    x, y = torch.from_numpy(bytes_of(6, 8)), torch.arange(6) % 3
+    changed, relabelled = x.clone(), y.clone()
+    changed[5, 7] += 1
+    relabelled[5] = 0
+    first = made(x)
+    assert (len(first.digest), int(first.digest, 16) > 0) == (16, True)
+    assert made(x.clone(), name="other").digest == first.digest
+    assert made(x.T.contiguous().T).digest == first.digest
+    others = [
+        made(changed, x),
+        made(x, changed),
+        made((x, relabelled), (x, y)),
+        made((x, y), (x, relabelled)),
+        made(x.float()),
+        made(x, shape=(2, 2, 2)),
+        made(x, shape=(1, 2, 4)),
+        made(x, offset=1.0),
+        made(x, scale=2.0),
+        made(x, scale=torch.ones(8)),
+        made(x, scale=torch.arange(8.0)),
+        made((torch.cat([x, x]), torch.cat([y, y])), (x, y)),
+    ]
+    assert len({first.digest, *(other.digest for other in others)}) == 1 + len(others)
+    write_large(tmp_path / "a.npz")
+    decoded = load(f"npz:{tmp_path / 'a.npz'}").digest
+    load.cache_clear()
+    assert load(f"npz:{tmp_path / 'a.npz'}").digest == decoded  # of the mapped copy
+
+
+def test_classes_that_nothing_can_be_learnt_about_are_refused(tmp_path):
+    write(tmp_path / "a.npz", y_train=np.arange(20) % 10 + 1)
+    with pytest.raises(InvalidData, match=r"a\.npz: .*no samples of 1 of its 11 classes: 0; number the classes from 0"):
+        load(f"npz:{tmp_path / 'a.npz'}")
+    x = torch.zeros(6, 8)
+    with pytest.raises(InvalidData, match=r"of 2 of its 5 classes: 3, 4; number"):
+        made(x, classes=5)
+    with pytest.raises(InvalidData, match=r"classes: 0, 1, 2, 3, 4, 5, 6, 7, 8, \.\.\.; number"):
+        made((x, torch.full((6,), 10**15)), (x, torch.full((6,), 10**15)), classes=10**15 + 1)
+    made((x, torch.arange(6)), (x, torch.zeros(6, dtype=torch.int64)), classes=6)  # not all need be tested
 
 
 # what comes along
@@ -463,14 +514,15 @@ def test_a_numpy_file_in_the_data_folder_comes_first(data):
     raw = write(data / "mnist.npz", x_train=bytes_of(20, 28, 28), x_test=bytes_of(6, 784))
     with pytest.raises(InvalidData, match=r"mnist\.npz has .*alike in both"):
         load("mnist")
-    raw = write(data / "mnist.npz", x_train=bytes_of(20, 784), x_test=bytes_of(6, 784))
+    ten = {"x_train": bytes_of(20, 784), "y_train": np.arange(20) % 10, "x_test": bytes_of(6, 784)}
+    raw = write(data / "mnist.npz", **ten)
     found = load("mnist")
     assert (found.name, found.shape, found.classes) == ("mnist", (1, 28, 28), 10)
     np.testing.assert_array_equal(found.train.inputs, raw["x_train"])
     write(data / "cifar10.npz", x_train=bytes_of(20, 28, 28), x_test=bytes_of(6, 28, 28))
     with pytest.raises(InvalidData, match=r"cifar10\.npz has x_train .*\(3, 32, 32\)"):
         load("cifar10")
-    write(data / "fashion_mnist.npz", x_train=bytes_of(20, 784), x_test=bytes_of(6, 784), y_test=np.arange(6) + 5)
+    write(data / "fashion_mnist.npz", **ten, y_test=np.arange(6) + 5)
     with pytest.raises(InvalidData, match=r"fashion_mnist\.npz: .*labels 5\.\.10; 10 classes"):
         load("fashion_mnist")
 
