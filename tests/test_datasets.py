@@ -275,6 +275,8 @@ def test_mean_and_deviation_are_those_of_each_channel_however_they_are_cut(
         ({"y_train": np.array([{"a": 1}] * 20)}, "never unpickled"),
         ({"y_train": np.linspace(0, 1, 20)}, "one whole number per sample"),
         ({"y_train": np.eye(20, dtype=int)}, "one whole number per sample"),
+        ({"y_train": np.array(3)}, r"labels y_train int64 \(\); give one whole number per sample"),
+        ({"y_test": np.zeros(0, int)}, "one whole number per sample"),
         ({"y_train": np.arange(19) % 3}, "training part"),
         ({"y_train": np.arange(20) - 1}, r"labels -1\.\.18"),
         ({"y_test": np.arange(6)}, r"labels 0\.\.5; 3 classes"),

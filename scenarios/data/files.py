@@ -78,7 +78,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _labels(path: Path, key: str, y: np.ndarray) -> np.ndarray:
-    if y.dtype.kind not in "iu" or y.shape not in ((len(y),), (len(y), 1)) or not len(y):
+    if y.dtype.kind not in "iu" or y.shape not in ((y.size,), (y.size, 1)) or not y.size:
         raise InvalidData(f"{path} has labels {key} {y.dtype} {y.shape}; give one whole number per sample.")
     return y.reshape(-1).astype(np.int64)
 
