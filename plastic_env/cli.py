@@ -111,7 +111,7 @@ def _setting(text: str) -> tuple[str, Any]:
         raise InvalidSetting(f"--set {text!r} is no setting; give NAME=VALUE, such as updates=500.")
     try:
         return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError):  # {[]: 1} is none either
         return name, value
 
 

@@ -18,10 +18,13 @@ from PIL import Image
 
 from plastic_env.errors import InvalidData, UnknownName
 from plastic_env.scenarios import find
-from plastic_env.scenarios.data import DATASETS, arrays, files, load, places, shared
+from plastic_env.scenarios.data import DATASETS, _load, arrays, files, load, places, shared
 from plastic_env.streams.samples import Dataset, Samples
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "mnist.npz"
+
+
+forget = _load.cache_clear  # what was loaded, as a new process would have it
 
 
 @pytest.fixture(autouse=True)
@@ -38,9 +41,9 @@ def data(tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setattr(urllib.request, "urlopen", unreachable)
-    load.cache_clear()
+    forget()
     yield tmp_path / "data"
-    load.cache_clear()
+    forget()
 
 
 def everything(samples):
@@ -129,7 +132,7 @@ def test_a_digest_belongs_to_all_of_the_content_and_to_nothing_else(tmp_path):
     assert len({first.digest, *(other.digest for other in others)}) == 1 + len(others)
     write_large(tmp_path / "a.npz")
     decoded = load(f"npz:{tmp_path / 'a.npz'}").digest
-    load.cache_clear()
+    forget()
     assert load(f"npz:{tmp_path / 'a.npz'}").digest == decoded  # of the mapped copy
 
 
@@ -169,7 +172,7 @@ def test_mnist1d_is_computed_and_leaves_the_global_generators_alone(tmp_path):
     assert (random.random(), np.random.rand()) == before
     assert (len(found.train), len(found.test), found.features, found.classes) == (4000, 1000, 40, 10)
     assert everything(found.train).std(unbiased=False).item() == pytest.approx(1, abs=1e-5)
-    load.cache_clear()
+    forget()
     assert torch.equal(load("mnist1d").train.inputs, found.train.inputs)
     assert entries(tmp_path / "work") == []  # its authors' own loader would leave a pickle here
 
@@ -182,7 +185,7 @@ def test_without_its_package_mnist1d_says_how_to_get_it(monkeypatch):
 
 
 def test_unknown_names_list_the_known_ones():
-    for name in (3, "mnits", "zip:a"):
+    for name in (3, None, [1], {"a": []}, "mnits", "zip:a"):
         with pytest.raises(UnknownName, match="Unknown data set") as caught:
             load(name)
         assert all(known in str(caught.value) for known in (*DATASETS, "npz:PATH", "folder:PATH", "torchvision:NAME"))
@@ -351,7 +354,7 @@ def test_a_folder_with_test_images_set_apart(tmp_path):
     found = load(f"folder:{tmp_path / 'x'}")
     assert (len(found.train), len(found.test), found.shape) == (8, 4, (1, 5, 4))
     write_images(tmp_path / "x" / "test" / "c", 1, mode="L")
-    load.cache_clear()
+    forget()
     with pytest.raises(InvalidData, match=r"c is a class that .*train lacks"):
         load(f"folder:{tmp_path / 'x'}")
 
@@ -369,7 +372,7 @@ def test_folders_that_are_no_data_sets_are_refused_by_the_file(tmp_path):
     root = tmp_path / "x"
 
     def refused(message):
-        load.cache_clear()
+        forget()
         with pytest.raises(InvalidData, match=message):
             load(f"folder:{root}")
 
@@ -413,7 +416,7 @@ def test_large_files_are_decoded_once_and_mapped(tmp_path, data, monkeypatch):
     (copy,) = copies(data)
     if sys.platform == "linux":
         assert mapped(first)[-1] == str(copy / "x_train.npy")
-    load.cache_clear()
+    forget()
     monkeypatch.setattr(files, "_of_npz", None)  # which would be called to decode it
     again = load(name)
     assert again is not first
@@ -445,7 +448,7 @@ def test_processes_that_start_together_share_one_copy(tmp_path, data):
 def test_changed_files_are_read_again_and_old_copies_removed(tmp_path, data):
     write_large(tmp_path / "a.npz")
     first = load(f"npz:{tmp_path / 'a.npz'}")
-    load.cache_clear()
+    forget()
     raw = write_large(tmp_path / "a.npz", seed=7)
     second = load(f"npz:{tmp_path / 'a.npz'}")
     np.testing.assert_array_equal(second.train.inputs, raw["x_train"].reshape(500, -1))
@@ -464,7 +467,7 @@ def test_damaged_copies_are_made_anew(tmp_path, data, file, damage):
     if damage != "gone":
         (copy / file).write_bytes({"cut": whole[: len(whole) // 2], "empty": b"", "else": b"[1, 2]"}[damage])
     (data / ".cache" / f".killed{shared.UNFINISHED}").mkdir()
-    load.cache_clear()
+    forget()
     np.testing.assert_array_equal(load(f"npz:{tmp_path / 'a.npz'}").train.inputs, raw["x_train"].reshape(500, -1))
     assert (copy / file).read_bytes() == whole
     assert entries(data / ".cache") == [copy.name]
@@ -475,7 +478,7 @@ def test_labels_of_a_copy_that_are_out_of_range_are_not_believed(tmp_path, data)
     load(f"npz:{tmp_path / 'a.npz'}")
     (copy,) = copies(data)
     np.save(copy / "y_train.npy", np.full(500, 99))
-    load.cache_clear()
+    forget()
     assert load(f"npz:{tmp_path / 'a.npz'}").train.targets.max() == 4
 
 
@@ -502,7 +505,7 @@ def test_copies_go_to_the_users_own_folder_where_no_other_is_named(tmp_path, mon
     monkeypatch.delenv("PLASTIC_ENV_DATA")
     load(f"npz:{tmp_path / 'a.npz'}")
     assert len(entries(tmp_path / "home" / ".cache" / "plastic_env")) == 1
-    load.cache_clear()
+    forget()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     load(f"npz:{tmp_path / 'a.npz'}")
     assert len(entries(tmp_path / "xdg" / "plastic_env")) == 1
@@ -706,7 +709,7 @@ def test_downloads_are_kept(tmp_path, data, monkeypatch):
     assert not [entry for entry in entries(data) if entry.endswith(shared.UNFINISHED)]
     monkeypatch.undo()
     monkeypatch.setenv("PLASTIC_ENV_DATA", str(data))
-    load.cache_clear()
+    forget()
     assert_holds(load("mnist"), parts)
 
 
