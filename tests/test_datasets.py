@@ -228,6 +228,12 @@ def test_grey_images_and_plain_features(tmp_path, shape, expected):
     assert everything(found.train).std(unbiased=False).item() == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(3, 5, 3), (1, 5, 1), (5, 4, 2)])
+def test_channels_that_may_be_last_are(tmp_path, shape):
+    write(tmp_path / "a.npz", x_train=bytes_of(20, *shape), x_test=bytes_of(6, *shape))
+    assert load(f"npz:{tmp_path / 'a.npz'}").shape == (shape[2], *shape[:2])
+
+
 def test_whole_numbers_that_fit_are_kept_as_bytes(tmp_path):
     images = bytes_of(20, 9).astype(np.int64)
     write(tmp_path / "a.npz", x_train=images, x_test=images[:6])
@@ -283,8 +289,12 @@ def test_mean_and_deviation_are_those_of_each_channel_however_they_are_cut(
         ({"y_train": np.arange(19) % 3}, "training part"),
         ({"y_train": np.arange(20) - 1}, r"labels -1\.\.18"),
         ({"y_test": np.arange(6)}, r"labels 0\.\.5; 3 classes"),
-        ({"x_train": np.full((20, 5, 4, 3), np.nan)}, "NaN or infinite"),
-        ({"x_test": np.full((6, 5, 4, 3), 1e300)}, "NaN or infinite"),
+        ({"x_train": np.full((20, 5, 4, 3), np.nan), "x_test": np.zeros((6, 5, 4, 3))}, "NaN or infinite"),
+        ({"x_train": np.zeros((20, 5, 4, 3)), "x_test": np.full((6, 5, 4, 3), 1e300)}, "NaN or infinite"),
+        ({"x_test": bytes_of(6, 5, 4, 3) / 255}, r"uint8 from 0 to 255 and x_test float64 from 0\.0 to .*both alike"),
+        ({"x_train": np.zeros((20, 5, 4, 3), np.float32)}, r"float32 from 0\.0 to 0\.0 and x_test uint8 .*both alike"),
+        ({"x_train": bytes_of(20, 3, 5, 5), "x_test": bytes_of(6, 3, 5, 5)}, r"\(20, 3, 5, 5\).*moveaxis\(x, 1, -1\)"),
+        ({"x_train": bytes_of(20, 1, 5, 9), "x_test": bytes_of(6, 1, 5, 9)}, r"\(20, 1, 5, 9\).*moveaxis\(x, 1, -1\)"),
     ],
 )
 def test_files_that_hold_something_else_are_refused_by_their_name(tmp_path, changes, message):
