@@ -73,5 +73,5 @@ def named_value(text: str, option: str = "--set") -> tuple[str, Any]:
         raise InvalidSetting(f"{option} {text!r} is no setting; give NAME=VALUE, such as updates=500.")
     try:
         return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError):  # {[]: 1} is none either
         return name, value

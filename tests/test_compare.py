@@ -209,6 +209,13 @@ def test_mistakes_are_explained_without_a_traceback(tmp_path, capsys, monkeypatc
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("value", "shown"), [("[1]", "[1]"), ("{[]: 1}", "'{[]: 1}'")])
+def test_values_that_cannot_be_hashed_are_explained(tmp_path, capsys, value, shown):
+    code, _, err = run(capsys, "--methods", "dense", "--set", f"data={value}", "--out", tmp_path)
+    assert code == 2
+    assert f"Unknown data set {shown}. Known: digits" in err
+
+
 @pytest.mark.parametrize("text", ["def broken(:", "raise RuntimeError('at import')", "class Agent: pass"])
 def test_agent_files_that_cannot_be_used(tmp_path, capsys, text):
     file = tmp_path / "agent.py"

@@ -18,10 +18,13 @@ from PIL import Image
 
 from plastic_env.errors import InvalidData, UnknownName
 from plastic_env.scenarios import find
-from plastic_env.scenarios.data import DATASETS, arrays, files, load, places, shared
-from plastic_env.streams.samples import Dataset
+from plastic_env.scenarios.data import DATASETS, _load, arrays, files, load, places, shared
+from plastic_env.streams.samples import Dataset, Samples
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "mnist.npz"
+
+
+forget = _load.cache_clear  # what was loaded, as a new process would have it
 
 
 @pytest.fixture(autouse=True)
@@ -38,9 +41,9 @@ def data(tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setattr(urllib.request, "urlopen", unreachable)
-    load.cache_clear()
+    forget()
     yield tmp_path / "data"
-    load.cache_clear()
+    forget()
 
 
 def everything(samples):
@@ -94,6 +97,57 @@ def entries(folder):
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
+# what is checked, whatever it is made of
+
+
+def made(train, test=None, offset=0.0, scale=1.0, classes=3, shape=None, name="mine"):
+    labels = torch.arange(6) % 3
+    train, test = (x if isinstance(x, tuple) else (x, labels) for x in (train, train if test is None else test))
+    return Dataset(name, *(Samples(*part, offset, scale) for part in (train, test)), classes, shape)
+
+
+def test_a_digest_belongs_to_all_of_the_content_and_to_nothing_else(tmp_path):
+    x, y = torch.from_numpy(bytes_of(6, 8)), torch.arange(6) % 3
+    changed, relabelled = x.clone(), y.clone()
+    changed[5, 7] += 1
+    relabelled[5] = 0
+    first = made(x)
+    assert (len(first.digest), int(first.digest, 16) > 0) == (16, True)
+    assert made(x.clone(), name="other").digest == first.digest
+    assert made(x.T.contiguous().T).digest == first.digest
+    others = [
+        made(changed, x),
+        made(x, changed),
+        made((x, relabelled), (x, y)),
+        made((x, y), (x, relabelled)),
+        made(x.float()),
+        made(x, shape=(2, 2, 2)),
+        made(x, shape=(1, 2, 4)),
+        made(x, offset=1.0),
+        made(x, scale=2.0),
+        made(x, scale=torch.ones(8)),
+        made(x, scale=torch.arange(8.0)),
+        made((torch.cat([x, x]), torch.cat([y, y])), (x, y)),
+    ]
+    assert len({first.digest, *(other.digest for other in others)}) == 1 + len(others)
+    write_large(tmp_path / "a.npz")
+    decoded = load(f"npz:{tmp_path / 'a.npz'}").digest
+    forget()
+    assert load(f"npz:{tmp_path / 'a.npz'}").digest == decoded  # of the mapped copy
+
+
+def test_classes_that_nothing_can_be_learnt_about_are_refused(tmp_path):
+    write(tmp_path / "a.npz", y_train=np.arange(20) % 10 + 1)
+    with pytest.raises(InvalidData, match=r"a\.npz: .*no samples of 1 of its 11 classes: 0; number the classes from 0"):
+        load(f"npz:{tmp_path / 'a.npz'}")
+    x = torch.zeros(6, 8)
+    with pytest.raises(InvalidData, match=r"of 2 of its 5 classes: 3, 4; number"):
+        made(x, classes=5)
+    with pytest.raises(InvalidData, match=r"classes: 0, 1, 2, 3, 4, 5, 6, 7, 8, \.\.\.; number"):
+        made((x, torch.full((6,), 10**15)), (x, torch.full((6,), 10**15)), classes=10**15 + 1)
+    made((x, torch.arange(6)), (x, torch.zeros(6, dtype=torch.int64)), classes=6)  # not all need be tested
+
+
 # what comes along
 
 
@@ -118,7 +172,7 @@ def test_mnist1d_is_computed_and_leaves_the_global_generators_alone(tmp_path):
     assert (random.random(), np.random.rand()) == before
     assert (len(found.train), len(found.test), found.features, found.classes) == (4000, 1000, 40, 10)
     assert everything(found.train).std(unbiased=False).item() == pytest.approx(1, abs=1e-5)
-    load.cache_clear()
+    forget()
     assert torch.equal(load("mnist1d").train.inputs, found.train.inputs)
     assert entries(tmp_path / "work") == []  # its authors' own loader would leave a pickle here
 
@@ -131,7 +185,7 @@ def test_without_its_package_mnist1d_says_how_to_get_it(monkeypatch):
 
 
 def test_unknown_names_list_the_known_ones():
-    for name in (3, "mnits", "zip:a"):
+    for name in (3, None, [1], {"a": []}, "mnits", "zip:a"):
         with pytest.raises(UnknownName, match="Unknown data set") as caught:
             load(name)
         assert all(known in str(caught.value) for known in (*DATASETS, "npz:PATH", "folder:PATH", "torchvision:NAME"))
@@ -172,6 +226,12 @@ def test_grey_images_and_plain_features(tmp_path, shape, expected):
     assert found.train.inputs.dtype == torch.float32
     assert everything(found.train).mean().item() == pytest.approx(0, abs=1e-6)
     assert everything(found.train).std(unbiased=False).item() == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 3), (1, 5, 1), (5, 4, 2)])
+def test_channels_that_may_be_last_are(tmp_path, shape):
+    write(tmp_path / "a.npz", x_train=bytes_of(20, *shape), x_test=bytes_of(6, *shape))
+    assert load(f"npz:{tmp_path / 'a.npz'}").shape == (shape[2], *shape[:2])
 
 
 def test_whole_numbers_that_fit_are_kept_as_bytes(tmp_path):
@@ -224,11 +284,17 @@ def test_mean_and_deviation_are_those_of_each_channel_however_they_are_cut(
         ({"y_train": np.array([{"a": 1}] * 20)}, "never unpickled"),
         ({"y_train": np.linspace(0, 1, 20)}, "one whole number per sample"),
         ({"y_train": np.eye(20, dtype=int)}, "one whole number per sample"),
+        ({"y_train": np.array(3)}, r"labels y_train int64 \(\); give one whole number per sample"),
+        ({"y_test": np.zeros(0, int)}, "one whole number per sample"),
         ({"y_train": np.arange(19) % 3}, "training part"),
         ({"y_train": np.arange(20) - 1}, r"labels -1\.\.18"),
         ({"y_test": np.arange(6)}, r"labels 0\.\.5; 3 classes"),
-        ({"x_train": np.full((20, 5, 4, 3), np.nan)}, "NaN or infinite"),
-        ({"x_test": np.full((6, 5, 4, 3), 1e300)}, "NaN or infinite"),
+        ({"x_train": np.full((20, 5, 4, 3), np.nan), "x_test": np.zeros((6, 5, 4, 3))}, "NaN or infinite"),
+        ({"x_train": np.zeros((20, 5, 4, 3)), "x_test": np.full((6, 5, 4, 3), 1e300)}, "NaN or infinite"),
+        ({"x_test": bytes_of(6, 5, 4, 3) / 255}, r"uint8 from 0 to 255 and x_test float64 from 0\.0 to .*both alike"),
+        ({"x_train": np.zeros((20, 5, 4, 3), np.float32)}, r"float32 from 0\.0 to 0\.0 and x_test uint8 .*both alike"),
+        ({"x_train": bytes_of(20, 3, 5, 5), "x_test": bytes_of(6, 3, 5, 5)}, r"\(20, 3, 5, 5\).*moveaxis\(x, 1, -1\)"),
+        ({"x_train": bytes_of(20, 1, 5, 9), "x_test": bytes_of(6, 1, 5, 9)}, r"\(20, 1, 5, 9\).*moveaxis\(x, 1, -1\)"),
     ],
 )
 def test_files_that_hold_something_else_are_refused_by_their_name(tmp_path, changes, message):
@@ -298,7 +364,7 @@ def test_a_folder_with_test_images_set_apart(tmp_path):
     found = load(f"folder:{tmp_path / 'x'}")
     assert (len(found.train), len(found.test), found.shape) == (8, 4, (1, 5, 4))
     write_images(tmp_path / "x" / "test" / "c", 1, mode="L")
-    load.cache_clear()
+    forget()
     with pytest.raises(InvalidData, match=r"c is a class that .*train lacks"):
         load(f"folder:{tmp_path / 'x'}")
 
@@ -316,7 +382,7 @@ def test_folders_that_are_no_data_sets_are_refused_by_the_file(tmp_path):
     root = tmp_path / "x"
 
     def refused(message):
-        load.cache_clear()
+        forget()
         with pytest.raises(InvalidData, match=message):
             load(f"folder:{root}")
 
@@ -360,7 +426,7 @@ def test_large_files_are_decoded_once_and_mapped(tmp_path, data, monkeypatch):
     (copy,) = copies(data)
     if sys.platform == "linux":
         assert mapped(first)[-1] == str(copy / "x_train.npy")
-    load.cache_clear()
+    forget()
     monkeypatch.setattr(files, "_of_npz", None)  # which would be called to decode it
     again = load(name)
     assert again is not first
@@ -392,7 +458,7 @@ def test_processes_that_start_together_share_one_copy(tmp_path, data):
 def test_changed_files_are_read_again_and_old_copies_removed(tmp_path, data):
     write_large(tmp_path / "a.npz")
     first = load(f"npz:{tmp_path / 'a.npz'}")
-    load.cache_clear()
+    forget()
     raw = write_large(tmp_path / "a.npz", seed=7)
     second = load(f"npz:{tmp_path / 'a.npz'}")
     np.testing.assert_array_equal(second.train.inputs, raw["x_train"].reshape(500, -1))
@@ -411,7 +477,7 @@ def test_damaged_copies_are_made_anew(tmp_path, data, file, damage):
     if damage != "gone":
         (copy / file).write_bytes({"cut": whole[: len(whole) // 2], "empty": b"", "else": b"[1, 2]"}[damage])
     (data / ".cache" / f".killed{shared.UNFINISHED}").mkdir()
-    load.cache_clear()
+    forget()
     np.testing.assert_array_equal(load(f"npz:{tmp_path / 'a.npz'}").train.inputs, raw["x_train"].reshape(500, -1))
     assert (copy / file).read_bytes() == whole
     assert entries(data / ".cache") == [copy.name]
@@ -422,7 +488,7 @@ def test_labels_of_a_copy_that_are_out_of_range_are_not_believed(tmp_path, data)
     load(f"npz:{tmp_path / 'a.npz'}")
     (copy,) = copies(data)
     np.save(copy / "y_train.npy", np.full(500, 99))
-    load.cache_clear()
+    forget()
     assert load(f"npz:{tmp_path / 'a.npz'}").train.targets.max() == 4
 
 
@@ -449,7 +515,7 @@ def test_copies_go_to_the_users_own_folder_where_no_other_is_named(tmp_path, mon
     monkeypatch.delenv("PLASTIC_ENV_DATA")
     load(f"npz:{tmp_path / 'a.npz'}")
     assert len(entries(tmp_path / "home" / ".cache" / "plastic_env")) == 1
-    load.cache_clear()
+    forget()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     load(f"npz:{tmp_path / 'a.npz'}")
     assert len(entries(tmp_path / "xdg" / "plastic_env")) == 1
@@ -463,14 +529,15 @@ def test_a_numpy_file_in_the_data_folder_comes_first(data):
     raw = write(data / "mnist.npz", x_train=bytes_of(20, 28, 28), x_test=bytes_of(6, 784))
     with pytest.raises(InvalidData, match=r"mnist\.npz has .*alike in both"):
         load("mnist")
-    raw = write(data / "mnist.npz", x_train=bytes_of(20, 784), x_test=bytes_of(6, 784))
+    ten = {"x_train": bytes_of(20, 784), "y_train": np.arange(20) % 10, "x_test": bytes_of(6, 784)}
+    raw = write(data / "mnist.npz", **ten)
     found = load("mnist")
     assert (found.name, found.shape, found.classes) == ("mnist", (1, 28, 28), 10)
     np.testing.assert_array_equal(found.train.inputs, raw["x_train"])
     write(data / "cifar10.npz", x_train=bytes_of(20, 28, 28), x_test=bytes_of(6, 28, 28))
     with pytest.raises(InvalidData, match=r"cifar10\.npz has x_train .*\(3, 32, 32\)"):
         load("cifar10")
-    write(data / "fashion_mnist.npz", x_train=bytes_of(20, 784), x_test=bytes_of(6, 784), y_test=np.arange(6) + 5)
+    write(data / "fashion_mnist.npz", **ten, y_test=np.arange(6) + 5)
     with pytest.raises(InvalidData, match=r"fashion_mnist\.npz: .*labels 5\.\.10; 10 classes"):
         load("fashion_mnist")
 
@@ -652,7 +719,7 @@ def test_downloads_are_kept(tmp_path, data, monkeypatch):
     assert not [entry for entry in entries(data) if entry.endswith(shared.UNFINISHED)]
     monkeypatch.undo()
     monkeypatch.setenv("PLASTIC_ENV_DATA", str(data))
-    load.cache_clear()
+    forget()
     assert_holds(load("mnist"), parts)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import torch
@@ -57,7 +59,8 @@ class Dataset:
         None.
 
     Raises:
-        InvalidData: shapes that do not fit, non-finite inputs, labels outside of `classes`.
+        InvalidData: shapes that do not fit, non-finite inputs, labels outside of `classes`, classes without samples to
+            train on.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Dataset:
             )
         for part, samples in (("training", self.train), ("test", self.test)):
             self._check(f"The {part} part of data set {self.name!r}", samples.inputs, samples.targets)
+        self._check_gaps()
 
     def _check(self, where: str, inputs: Tensor, targets: Tensor) -> None:
         if (
@@ -95,6 +99,32 @@ class Dataset:
                 f"{where} has labels {int(targets.min())}..{int(targets.max())}; "
                 f"{self.classes} classes allow 0..{self.classes - 1}."
             )
+
+    def _check_gaps(self) -> None:
+        present = set(torch.unique(self.train.targets).tolist())
+        if len(present) == self.classes:
+            return
+        missing = ", ".join(str(label) for label in islice((c for c in range(self.classes) if c not in present), 9))
+        if self.classes - len(present) > 9:
+            missing += ", ..."
+        raise InvalidData(
+            f"The training part of data set {self.name!r} has no samples of {self.classes - len(present)} of its "
+            f"{self.classes} classes: {missing}; number the classes from 0 without gaps, and give samples of each."
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hexadecimal digits that depend on all that is learnt from and tested on, the name aside: the same wherever
+        and however often a data set is loaded."""
+        found = hashlib.sha256(repr((self.shape and tuple(map(int, self.shape)), int(self.classes))).encode())
+        for samples in (self.train, self.test):
+            for value in (samples.inputs, samples.targets, samples.offset, samples.scale):
+                if isinstance(value, Tensor):
+                    found.update(f"\n{value.dtype} {tuple(value.shape)}\n".encode())
+                    found.update(memoryview(np.ascontiguousarray(value.numpy())).cast("B") if value.numel() else b"")
+                else:
+                    found.update(f"\n{float(value)!r}\n".encode())
+        return found.hexdigest()[:16]
 
     @property
     def features(self) -> int:

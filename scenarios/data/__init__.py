@@ -42,7 +42,6 @@ _PREFIXED: dict[str, Callable[[str], Dataset]] = {
 }
 
 
-@cache
 def load(name: str) -> Dataset:
     """The data set called `name`: a name in `DATASETS`, or one of the kinds in `PREFIXES`.
 
@@ -54,11 +53,16 @@ def load(name: str) -> Dataset:
     Raises:
         UnknownName: no such name. InvalidData: the data can't be found or read, or are something else.
     """
-    kind, colon, rest = name.partition(":") if isinstance(name, str) else ("", "", "")
-    if colon and kind in _PREFIXED:
-        return _PREFIXED[kind](rest)
-    try:
-        found = look_up(_PLAIN, name, "data set")
-    except UnknownName as error:
-        raise UnknownName(f"{error} Others: {', '.join(PREFIXES)}.") from None
-    return found()
+    kind, colon, _ = name.partition(":") if isinstance(name, str) else ("", "", "")
+    if not (colon and kind in _PREFIXED):
+        try:
+            look_up(_PLAIN, name, "data set")
+        except UnknownName as error:
+            raise UnknownName(f"{error} Others: {', '.join(PREFIXES)}.") from None
+    return _load(name)
+
+
+@cache
+def _load(name: str) -> Dataset:
+    kind, colon, rest = name.partition(":")
+    return _PREFIXED[kind](rest) if colon else _PLAIN[name]()

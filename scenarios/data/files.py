@@ -14,6 +14,7 @@ from plastic_env.scenarios.data.shared import shared
 from plastic_env.streams.samples import Dataset
 
 Shape = tuple[int, int, int]
+_CHANNELS = (1, 3, 4)  # of images as most are: grey, coloured, coloured and transparent
 EVERY = 5  # where no test images are set apart, each fifth one is
 
 
@@ -23,7 +24,7 @@ def from_npz(path: Path, name: str = "", classes: int | None = None, shape: Shap
     Samples are features [samples, features] or images, [samples, height, width] or [samples, height, width, channels];
     labels are whole numbers from 0, [samples] or [samples, 1]. Each channel of colour images, or all features together,
     is shifted and scaled so that the training part has mean 0 and variance 1. Whole numbers from 0 to 255 are kept as
-    bytes. Python objects are never unpickled.
+    bytes. Both parts are whole numbers, or neither. Python objects are never unpickled.
 
     name: what it is called; the file's own name unless given. classes, shape: what it must have (grey images may come
     as [samples, features]); None for what the training part has.
@@ -45,6 +46,16 @@ def _of_npz(path: Path, classes: int | None, shape: Shape | None) -> Arrays:
             f"{path} has x_train {train.dtype} {train.shape} and x_test {test.dtype} {test.shape}; give numbers "
             "[n, features], [n, height, width] or [n, height, width, channels], alike in both."
         )
+    if (train.dtype.kind == "f") != (test.dtype.kind == "f"):
+        raise InvalidData(
+            f"{path} has x_train {train.dtype} {_range(train)} and x_test {test.dtype} {_range(test)}; store both "
+            "alike, as whole numbers or as floating-point ones, on one scale."
+        )
+    if train.ndim == 4 and train.shape[3] not in _CHANNELS and train.shape[1] in _CHANNELS:
+        raise InvalidData(
+            f"{path} has x_train {train.shape}, which looks like [n, channels, height, width]; give "
+            "[n, height, width, channels]: np.moveaxis(x, 1, -1), for x_test too."
+        )
     found = None if train.ndim == 2 else (1 if train.ndim == 3 else train.shape[3], *train.shape[1:3])
     if shape is not None and found != shape:
         if found is not None or shape[0] != 1 or train.shape[1] != np.prod(shape):
@@ -58,6 +69,10 @@ def _of_npz(path: Path, classes: int | None, shape: Shape | None) -> Arrays:
     if x[0].dtype != x[1].dtype:
         x = [part.astype(np.float32) for part in x]
     return measured((x[0], labels[0]), (x[1], labels[1]), classes or int(labels[0].max()) + 1, found)
+
+
+def _range(x: np.ndarray) -> str:
+    return f"from {x.min()} to {x.max()}" if x.size else "without samples"
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -78,7 +93,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _labels(path: Path, key: str, y: np.ndarray) -> np.ndarray:
-    if y.dtype.kind not in "iu" or y.shape not in ((len(y),), (len(y), 1)) or not len(y):
+    if y.dtype.kind not in "iu" or y.shape not in ((y.size,), (y.size, 1)) or not y.size:
         raise InvalidData(f"{path} has labels {key} {y.dtype} {y.shape}; give one whole number per sample.")
     return y.reshape(-1).astype(np.int64)
 
