@@ -369,6 +369,45 @@ def test_a_folder_with_test_images_set_apart(tmp_path):
         load(f"folder:{tmp_path / 'x'}")
 
 
+@pytest.mark.parametrize(("train", "test"), [("train", "val"), ("Train", "VALID"), ("train", "Validation")])
+def test_a_folder_whose_test_images_are_called_otherwise(tmp_path, train, test):
+    for part, count in ((train, 4), (test, 2)):
+        for label in ("a", "b"):
+            write_images(tmp_path / "x" / part / label, count)
+    found = load(f"folder:{tmp_path / 'x'}")
+    assert (len(found.train), len(found.test), found.classes) == (8, 4, 2)
+    for label in ("a", "b"):
+        write_images(tmp_path / "x" / "test" / label, 3)
+    forget()
+    assert len(load(f"folder:{tmp_path / 'x'}").test) == 6  # test/ comes before
+
+
+@pytest.mark.parametrize("parts", [("train",), ("Test",), ("test", "val"), ("validation",)])
+def test_a_folder_with_one_part_alone_is_refused(tmp_path, parts):
+    for part in parts:
+        for label in ("a", "b"):
+            write_images(tmp_path / "x" / part / label, 5)
+    with pytest.raises(InvalidData, match=rf"x holds {'/ and '.join(parts)}/ alone; give train/ and test/"):
+        load(f"folder:{tmp_path / 'x'}")
+    write_images(tmp_path / "x" / "bus", 5)  # then they are vehicles and the like
+    assert load(f"folder:{tmp_path / 'x'}").classes == len(parts) + 1
+
+
+def test_a_folder_with_two_folders_for_one_part_is_refused(tmp_path):
+    for part in ("train", "val", "valid"):
+        write_images(tmp_path / "x" / part / "a", 5)
+    with pytest.raises(InvalidData, match="x holds both val/ and valid/; keep one"):
+        load(f"folder:{tmp_path / 'x'}")
+
+
+@pytest.mark.parametrize("name", ["folder:", "npz:"])
+def test_no_path_at_all_is_refused(tmp_path, name):
+    for label in ("a", "b"):
+        write_images(tmp_path / "work" / label, 5)
+    with pytest.raises(InvalidData, match=f"'{name}' names no .*; give {name}PATH"):
+        load(name)
+
+
 def test_grey_images_among_coloured_ones_are_shown_in_colour(tmp_path):
     write_images(tmp_path / "x" / "a", 5)
     write_images(tmp_path / "x" / "b", 5, mode="L")
