@@ -50,6 +50,11 @@ def load(name: str) -> Dataset:
     mapped from there by all processes; where nothing can be written, each has a copy of its own. Files that change
     later are read again by new processes.
 
+    Many data sets may share $PLASTIC_ENV_DATA and ./data, so that of these only what is known to belong to this one is
+    looked at: the folder that torchvision's class keeps below its root (as MNIST/raw). Where a class has none, or it is
+    not known, as with all of "avalanche:NAME", its root must be a folder of its own that has its name in small letters:
+    $PLASTIC_ENV_DATA/svhn, ./data/svhn. No other file makes a data set be decoded again.
+
     Raises:
         UnknownName: no such name. InvalidData: the data can't be found or read, or are something else.
     """
