@@ -1,9 +1,11 @@
 """Data sets by name: where they are found, what is refused, and that one copy serves all."""
 
 import json
+import os
 import random
 import subprocess
 import sys
+import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,7 @@ from PIL import Image
 
 from plastic_env.errors import InvalidData, UnknownName
 from plastic_env.scenarios import find
-from plastic_env.scenarios.data import DATASETS, _load, arrays, files, load, places, shared
+from plastic_env.scenarios.data import DATASETS, _load, arrays, files, libraries, load, named, places, shared
 from plastic_env.streams.samples import Dataset, Samples
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "mnist.npz"
@@ -91,6 +93,17 @@ def assert_holds(found, parts):
     for part, (images, labels) in zip((found.train, found.test), parts, strict=True):
         np.testing.assert_array_equal(part.inputs, images.reshape(len(images), -1))
         assert part.targets.tolist() == labels.tolist()
+
+
+def leave_unfinished(folder, name, hours=25):
+    """As a process that was killed does, some time ago."""
+    path = folder / f".{name}{shared.UNFINISHED}"
+    (path / "below").mkdir(parents=True)
+    (path / "below" / "some.bin").write_bytes(b"half")
+    then = time.time() - hours * 3600
+    for changed in (path / "below" / "some.bin", path / "below", path):
+        os.utime(changed, (then, then))
+    return path
 
 
 def entries(folder):
@@ -369,6 +382,45 @@ def test_a_folder_with_test_images_set_apart(tmp_path):
         load(f"folder:{tmp_path / 'x'}")
 
 
+@pytest.mark.parametrize(("train", "test"), [("train", "val"), ("Train", "VALID"), ("train", "Validation")])
+def test_a_folder_whose_test_images_are_called_otherwise(tmp_path, train, test):
+    for part, count in ((train, 4), (test, 2)):
+        for label in ("a", "b"):
+            write_images(tmp_path / "x" / part / label, count)
+    found = load(f"folder:{tmp_path / 'x'}")
+    assert (len(found.train), len(found.test), found.classes) == (8, 4, 2)
+    for label in ("a", "b"):
+        write_images(tmp_path / "x" / "test" / label, 3)
+    forget()
+    assert len(load(f"folder:{tmp_path / 'x'}").test) == 6  # test/ comes before
+
+
+@pytest.mark.parametrize("parts", [("train",), ("Test",), ("test", "val"), ("validation",)])
+def test_a_folder_with_one_part_alone_is_refused(tmp_path, parts):
+    for part in parts:
+        for label in ("a", "b"):
+            write_images(tmp_path / "x" / part / label, 5)
+    with pytest.raises(InvalidData, match=rf"x holds {'/ and '.join(parts)}/ alone; give train/ and test/"):
+        load(f"folder:{tmp_path / 'x'}")
+    write_images(tmp_path / "x" / "bus", 5)  # then they are vehicles and the like
+    assert load(f"folder:{tmp_path / 'x'}").classes == len(parts) + 1
+
+
+def test_a_folder_with_two_folders_for_one_part_is_refused(tmp_path):
+    for part in ("train", "val", "valid"):
+        write_images(tmp_path / "x" / part / "a", 5)
+    with pytest.raises(InvalidData, match="x holds both val/ and valid/; keep one"):
+        load(f"folder:{tmp_path / 'x'}")
+
+
+@pytest.mark.parametrize("name", ["folder:", "npz:"])
+def test_no_path_at_all_is_refused(tmp_path, name):
+    for label in ("a", "b"):
+        write_images(tmp_path / "work" / label, 5)
+    with pytest.raises(InvalidData, match=f"'{name}' names no .*; give {name}PATH"):
+        load(name)
+
+
 def test_grey_images_among_coloured_ones_are_shown_in_colour(tmp_path):
     write_images(tmp_path / "x" / "a", 5)
     write_images(tmp_path / "x" / "b", 5, mode="L")
@@ -476,7 +528,7 @@ def test_damaged_copies_are_made_anew(tmp_path, data, file, damage):
     (copy / file).unlink()
     if damage != "gone":
         (copy / file).write_bytes({"cut": whole[: len(whole) // 2], "empty": b"", "else": b"[1, 2]"}[damage])
-    (data / ".cache" / f".killed{shared.UNFINISHED}").mkdir()
+    leave_unfinished(data / ".cache", "killed")
     forget()
     np.testing.assert_array_equal(load(f"npz:{tmp_path / 'a.npz'}").train.inputs, raw["x_train"].reshape(500, -1))
     assert (copy / file).read_bytes() == whole
@@ -580,20 +632,51 @@ def test_svhn_whose_parts_are_called_splits(data, monkeypatch):
     torchvision, scipy_io = pytest.importorskip("torchvision"), pytest.importorskip("scipy.io")
     for split, count in (("train", 20), ("test", 10)):
         images = bytes_of(32, 32, 3, count)
-        scipy_io.savemat(data / f"{split}_32x32.mat", {"X": images, "y": np.arange(count)[:, None] % 10 + 1})
+        (data / "svhn").mkdir(exist_ok=True)
+        scipy_io.savemat(data / "svhn" / f"{split}_32x32.mat", {"X": images, "y": np.arange(count)[:, None] % 10 + 1})
     monkeypatch.setattr(torchvision.datasets.svhn, "check_integrity", lambda *_: True)
     found = load("torchvision:SVHN")
     assert (len(found.train), len(found.test), found.shape, found.classes) == (20, 10, (3, 32, 32), 10)
     np.testing.assert_array_equal(found.test.inputs[3], bytes_of(32, 32, 3, 10)[..., 3].transpose(2, 0, 1).ravel())
 
 
-def test_semeion_that_is_not_split(data, monkeypatch):
+def test_semeion_that_is_not_split_and_needs_a_folder_of_its_own(tmp_path, data, monkeypatch):
     torchvision = pytest.importorskip("torchvision")
     rows = np.concatenate([bytes_of(20, 256) > 127, np.eye(10)[np.arange(20) // 5 % 10]], 1)
     np.savetxt(data / "semeion.data", rows, "%.4f")
-    monkeypatch.setattr(torchvision.datasets.semeion, "check_integrity", lambda *_: True)
+    monkeypatch.setattr(torchvision.datasets.semeion, "check_integrity", lambda path, *_: Path(path).is_file())
+    with pytest.raises(InvalidData, match="Looked for"):
+        load("torchvision:SEMEION")
+    folder = tmp_path / "work" / "data" / "semeion"
+    folder.mkdir(parents=True)
+    (data / "semeion.data").rename(folder / "semeion.data")
     found = load("torchvision:SEMEION")
     assert (len(found.train), found.test.targets.tolist(), found.shape) == (16, [0, 1, 2, 3], (1, 16, 16))
+
+
+def test_only_its_own_files_make_a_data_set_be_decoded_again(data, monkeypatch):
+    monkeypatch.setattr(shared, "SMALL", 0)
+    parts = write_mnist(data, "KMNIST")
+    assert_holds(load("torchvision:KMNIST"), parts)
+    (data / "other.bin").write_bytes(b"of somebody else")
+    write_mnist(data, "QMNIST")
+    forget()
+    with monkeypatch.context() as patched:
+        patched.setattr(libraries, "decode", lambda *_: pytest.fail("decoded again"))
+        assert_holds(load("torchvision:KMNIST"), parts)
+    parts[0] = (255 - parts[0][0], parts[0][1])
+    write_idx(data / "KMNIST" / "raw" / "train-images-idx3-ubyte", parts[0][0])
+    forget()
+    assert_holds(load("torchvision:KMNIST"), parts)
+
+
+@pytest.mark.parametrize("place", ["data/eurosat", "data/eurosat/eurosat"])
+def test_an_own_folder_may_have_the_name_of_the_one_below_it(tmp_path, place):
+    pytest.importorskip("torchvision")
+    for label in ("a", "b"):
+        write_images(tmp_path / place / "2750" / label, 5, size=(4, 4))
+    found = load("torchvision:EuroSAT")
+    assert (len(found.train), found.classes, found.shape) == (8, 2, (3, 4, 4))
 
 
 def test_damaged_files_of_torchvision_are_refused(data):
@@ -669,14 +752,15 @@ def test_tiny_imagenet_through_avalanche(tmp_path, data):
         ("mnist", "mnist", "MNIST/raw", "from torchvision.datasets import MNIST; MNIST('data', download=True)"),
         ("emnist", "emnist", "EMNIST/raw", "EMNIST('data', split='balanced', download=True)"),
         ("cifar100", "cifar100", "cifar-100-python", "CIFAR100('data', download=True)"),
-        ("torchvision:USPS", "usps", "", "USPS('data', download=True)"),
+        ("torchvision:USPS", "usps", "", "USPS('data/usps', download=True)"),
     ],
 )
 def test_without_a_network_one_error_says_it_all(tmp_path, data, name, key, files_below, command):
     with pytest.raises(InvalidData) as caught:
         load(name)
     message = str(caught.value)
-    roots = ("data", f"data/{key}", f"home/.avalanche/data/{key}", "work/data", f"home/.cache/plastic_env/{key}")
+    own = (f"data/{key}", f"home/.avalanche/data/{key}", f"home/.cache/plastic_env/{key}")
+    roots = ("data", "work/data", *own) if files_below else (f"work/data/{key}", *own)
     for place in (data / f"{key}.npz", *(tmp_path / root / files_below for root in roots)):
         assert f"\n  {place}\n" in message
     assert repr(name) in message
@@ -684,6 +768,7 @@ def test_without_a_network_one_error_says_it_all(tmp_path, data, name, key, file
     assert f"{key}.npz, with the arrays x_train, y_train, x_test and y_test" in message
     assert command in message
     assert message.count("$PLASTIC_ENV_DATA") == 2
+    assert f"\n  {data}\n" not in message  # which is many data sets'
     assert [entry for entry in entries(data) if entry != ".cache"] == []
     assert entries(tmp_path / "work") == []
 
@@ -713,7 +798,7 @@ def test_downloads_are_kept(tmp_path, data, monkeypatch):
     torchvision = pytest.importorskip("torchvision")
     monkeypatch.setattr(torchvision.datasets.MNIST, "download", lambda self: write_mnist(self.root))
     parts = write_mnist(tmp_path / "expected")
-    (data / f".mnist-killed{shared.UNFINISHED}").mkdir()
+    leave_unfinished(data, "mnist-killed")
     assert_holds(load("mnist"), parts)
     assert "mnist" in entries(data)
     assert not [entry for entry in entries(data) if entry.endswith(shared.UNFINISHED)]
@@ -732,6 +817,54 @@ def test_what_another_process_downloads_meanwhile_is_used(data, monkeypatch):
 
     monkeypatch.setattr(places, "alone_in", wait)
     assert len(load("mnist").train) == 50
+
+
+@pytest.mark.parametrize("fails", ["download", "rename"])
+def test_without_locks_what_another_process_downloads_meanwhile_is_used(data, monkeypatch, fails):
+    torchvision = pytest.importorskip("torchvision")
+    other = leave_unfinished(data, "mnist-other", hours=23)
+
+    def download(self):
+        write_mnist(data / "mnist")
+        if fails == "download":
+            raise URLError("connection lost")
+        write_mnist(self.root)
+
+    monkeypatch.setattr(places, "fcntl", None)
+    monkeypatch.setattr(torchvision.datasets.MNIST, "download", download)
+    assert len(load("mnist").train) == 50
+    assert entries(other) == ["below"]  # it may still be at work
+
+
+def test_what_another_process_has_downloaded_just_before_is_used(data, monkeypatch):
+    look = named._holds_something
+
+    def late(folder):
+        if not folder.exists():
+            write_mnist(folder)
+        return look(folder)
+
+    monkeypatch.setattr(named, "_holds_something", late)
+    assert len(load("mnist").train) == 50
+
+
+def test_without_locks_copies_of_others_are_left_alone(tmp_path, data, monkeypatch):
+    raw = write_large(tmp_path / "a.npz")
+    decode, made = files._of_npz, []
+
+    def meanwhile(*arguments):
+        monkeypatch.setattr(files, "_of_npz", decode)
+        files.from_npz(tmp_path / "a.npz")  # as another process does
+        made.extend((copy / "x_train.npy").stat().st_ino for copy in copies(data))
+        return decode(*arguments)
+
+    monkeypatch.setattr(places, "fcntl", None)
+    monkeypatch.setattr(files, "_of_npz", meanwhile)
+    other = leave_unfinished(data / ".cache", "other", hours=23)
+    found = load(f"npz:{tmp_path / 'a.npz'}")
+    np.testing.assert_array_equal(found.train.inputs, raw["x_train"].reshape(500, -1))
+    assert [(copy / "x_train.npy").stat().st_ino for copy in copies(data)] == made
+    assert entries(other) == ["below"]
 
 
 def test_a_folder_in_the_way_of_a_download_is_left_alone(data):

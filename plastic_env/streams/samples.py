@@ -121,7 +121,7 @@ class Dataset:
             for value in (samples.inputs, samples.targets, samples.offset, samples.scale):
                 if isinstance(value, Tensor):
                     found.update(f"\n{value.dtype} {tuple(value.shape)}\n".encode())
-                    found.update(memoryview(np.ascontiguousarray(value.numpy())).cast("B") if value.numel() else b"")
+                    found.update(np.ascontiguousarray(value.numpy()).data.cast("B") if value.numel() else b"")
                 else:
                     found.update(f"\n{float(value)!r}\n".encode())
         return found.hexdigest()[:16]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 
-from plastic_env.errors import UnknownName, look_up
+from plastic_env.errors import InvalidData, UnknownName, look_up
 from plastic_env.scenarios.data import embedded, files, named
 from plastic_env.streams.samples import Dataset
 
@@ -35,8 +35,8 @@ _PLAIN: dict[str, Callable[[], Dataset]] = {
     **{name: partial(named.published, source) for name, source in named.PUBLISHED.items()},
 }
 _PREFIXED: dict[str, Callable[[str], Dataset]] = {
-    "npz": lambda path: files.from_npz(Path(path).expanduser()),
-    "folder": lambda path: files.from_folder(Path(path).expanduser()),
+    "npz": lambda path: files.from_npz(_path("npz", path)),
+    "folder": lambda path: files.from_folder(_path("folder", path)),
     "torchvision": lambda name: named.any_of("torchvision", name),
     "avalanche": lambda name: named.any_of("avalanche", name),
 }
@@ -49,6 +49,11 @@ def load(name: str) -> Dataset:
     otherwise. What is read from files is kept decoded, in .cache in $PLASTIC_ENV_DATA or in ~/.cache/plastic_env, and
     mapped from there by all processes; where nothing can be written, each has a copy of its own. Files that change
     later are read again by new processes.
+
+    Many data sets may share $PLASTIC_ENV_DATA and ./data, so that of these only what is known to belong to this one is
+    looked at: the folder that torchvision's class keeps below its root (as MNIST/raw). Where a class has none, or it is
+    not known, as with all of "avalanche:NAME", its root must be a folder of its own that has its name in small letters:
+    $PLASTIC_ENV_DATA/svhn, ./data/svhn. No other file makes a data set be decoded again.
 
     Raises:
         UnknownName: no such name. InvalidData: the data can't be found or read, or are something else.
@@ -66,3 +71,9 @@ def load(name: str) -> Dataset:
 def _load(name: str) -> Dataset:
     kind, colon, rest = name.partition(":")
     return _PREFIXED[kind](rest) if colon else _PLAIN[name]()
+
+
+def _path(kind: str, path: str) -> Path:
+    if not path:
+        raise InvalidData(f"Data set '{kind}:' names no {'file' if kind == 'npz' else 'folder'}; give {kind}:PATH.")
+    return Path(path).expanduser()

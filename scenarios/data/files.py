@@ -14,6 +14,7 @@ from plastic_env.scenarios.data.shared import shared
 from plastic_env.streams.samples import Dataset
 
 Shape = tuple[int, int, int]
+_TRAIN, _TEST, _VALIDATION = ("train",), ("test",), ("val", "valid", "validation")  # names of parts, in small letters
 _CHANNELS = (1, 3, 4)  # of images as most are: grey, coloured, coloured and transparent
 EVERY = 5  # where no test images are set apart, each fifth one is
 
@@ -101,17 +102,19 @@ def _labels(path: Path, key: str, y: np.ndarray) -> np.ndarray:
 def from_folder(path: Path) -> Dataset:
     """A data set of images in folders: PATH/train/CLASS and PATH/test/CLASS, or PATH/CLASS alone.
 
-    Classes are numbered in the order of their names. Without train/ and test/, every fifth image of a class, by name,
-    is for testing. All images must have one size; they are grey only if all of them are. Shifted and scaled as by
-    `from_npz`.
+    Where there is no test/, val/, valid/ or validation/ is for testing; capitals don't matter. Folders beside these two
+    parts are left out. Classes are numbered in the order of their names. Without parts, every fifth image of a class,
+    by name, is for testing. All images must have one size; they are grey only if all of them are. Shifted and scaled as
+    by `from_npz`.
 
     Raises:
-        InvalidData: no images, images that can't be read or differ, a class to be tested that nothing is learnt about.
+        InvalidData: no images, images that can't be read or differ, one part alone, a class to be tested that nothing
+            is learnt about.
     """
     if not path.is_dir():
         raise InvalidData(f"{path} is no folder; give one that holds one folder of images per class.")
-    parts = [path / part for part in ("train", "test")]
-    if all(part.is_dir() for part in parts):
+    parts = _parts(path)
+    if parts:
         train, test = (_classes(part) for part in parts)
         unknown = sorted(test.keys() - train.keys())
         if unknown:
@@ -133,10 +136,32 @@ def from_folder(path: Path) -> Dataset:
     return shared(path.resolve().name, path, files, lambda: _of_images(path, rows, len(train)))
 
 
+def _parts(path: Path) -> list[Path]:
+    """The folders of what is trained on and what is tested on; none where the folders are classes."""
+    below = _folders(path)
+    named = [[folder for folder in below if folder.name.lower() in names] for names in (_TRAIN, _TEST, _VALIDATION)]
+    train, test = named[0], named[1] or named[2]
+    if train and test:
+        for part in (train, test):
+            if len(part) > 1:
+                raise InvalidData(f"{path} holds both {part[0].name}/ and {part[1].name}/; keep one of them.")
+        return [train[0], test[0]]
+    if below and len(below) == sum(map(len, named)):
+        raise InvalidData(
+            f"{path} holds {' and '.join(f'{folder.name}/' for folder in below)} alone; give train/ and test/ (or "
+            "val/) with one folder of images per class each, or one folder per class and neither of them."
+        )
+    return []
+
+
+def _folders(path: Path) -> list[Path]:
+    return sorted(below for below in path.iterdir() if below.is_dir() and not below.name.startswith("."))
+
+
 def _classes(folder: Path) -> dict[str, list[Path]]:
     """The images of each class, by name, in whatever folders below the class's own."""
     found = {}
-    for label in sorted(below for below in folder.iterdir() if below.is_dir() and not below.name.startswith(".")):
+    for label in _folders(folder):
         found[label.name] = sorted(
             file for file in label.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
         )

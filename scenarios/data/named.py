@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -27,7 +26,8 @@ class Published:
 
     name: what it is called here. library: "torchvision" or "avalanche". kind: its class there.
     key: name of its .npz file and of its own folder. avalanche: name of its folder at Avalanche's, if another one.
-    files: where its files are below its root; "" if only its class knows.
+    files: the folder below its root that holds all of its files, and nothing else; "" if it has none, or only its class
+        knows: then its root must be a folder of its own.
     classes, shape: what it must have; None for what is found.
     """
 
@@ -43,7 +43,7 @@ class Published:
     @property
     def roots(self) -> list[Path]:
         """Folders that may hold its files, the .npz file aside."""
-        return places.roots(self.key, self.avalanche or self.key)
+        return places.roots(self.key, self.avalanche or self.key, alone=not self.files)
 
 
 class _NoDownloadError(Exception):
@@ -62,6 +62,18 @@ PUBLISHED = {
         ("tiny_imagenet", "avalanche", "TinyImagenet", "tinyimagenet", "tiny-imagenet-200", 200, _LARGER),
     )
 }
+_BELOW = {  # folders that torchvision's classes keep below their roots, of images of one size
+    "CLEVRClassification": "clevr",
+    "EuroSAT": "eurosat",
+    "FER2013": "fer2013",
+    "KMNIST": "KMNIST/raw",
+    "LFWPeople": "lfw-py",
+    "Omniglot": "omniglot-py",
+    "PCAM": "pcam",
+    "QMNIST": "QMNIST/raw",
+    "RenderedSST2": "rendered-sst2",
+    "STL10": "stl10_binary",
+}
 _FOLDERS = {"CUB200": "CUB_200_2011", "CORe50Dataset": "core50"}  # as Avalanche calls them; others as their classes
 
 
@@ -76,7 +88,8 @@ def any_of(library: str, kind: str) -> Dataset:
             return published(source)
     if not kind.isidentifier():
         libraries.find_class(library, kind)
-    return published(Published(f"{library}:{kind}", library, kind, _FOLDERS.get(kind, kind.lower())))
+    below = _BELOW.get(kind, "") if library == "torchvision" else ""
+    return published(Published(f"{library}:{kind}", library, kind, _FOLDERS.get(kind, kind.lower()), files=below))
 
 
 def published(source: Published) -> Dataset:
@@ -92,8 +105,14 @@ def published(source: Published) -> Dataset:
         found = _read(source, root)
         if found is not None:
             return found
-    _download(source)
     root = places.downloads() / source.key
+    try:
+        _download(source)
+    except InvalidData:  # because others have put it there meanwhile, where there are no locks
+        found = _read(source, root)
+        if found is None:
+            raise
+        return found
     found = _read(source, root)
     if found is None:
         raise InvalidData(f"{root} holds no whole {source.name} after its download; delete it and try again.")
@@ -118,7 +137,7 @@ def _read(source: Published, root: Path) -> Dataset | None:
     try:
         return shared(source.name, place, files, decode)
     except libraries.Absent as error:
-        if source.files:  # its folder is there
+        if source.name in PUBLISHED:  # its folder is there; others' may be a folder of their own with the same name
             raise InvalidData(
                 f"{place} can't be read as {source.name}: {error} Delete it, or complete it, which this does: "
                 f"{_command(source, root)}"
@@ -154,8 +173,7 @@ def _fetch(source: Published, final: Path) -> None:
     kind = libraries.find_class(source.library, source.kind)
     if not libraries.can_download(kind):
         raise _NoDownloadError(f"{source.library} does not fetch it by itself")
-    for leftover in final.parent.glob(f".{source.key}-*{UNFINISHED}"):  # of processes that were killed
-        shutil.rmtree(leftover, ignore_errors=True)
+    places.clear_leftovers(final.parent, f".{source.key}-")
     with tempfile.TemporaryDirectory(dir=final.parent, prefix=f".{source.key}-", suffix=UNFINISHED) as unfinished:
         folder = Path(unfinished) / source.key  # one that others may read, unlike temporary ones
         folder.mkdir()
@@ -180,12 +198,16 @@ def _nowhere(source: Published, error: Exception) -> str:
     first = f"{variable} (not set)" if given is None else str(given / f"{source.key}.npz")
     looked = "".join(f"\n  {place}" for place in (first, *(root / source.files for root in source.roots)))
     reason = " ".join(str(error).split())[:300]
+    data = Path("data") if source.files else Path("data") / source.key
     second = (
         f"let {source.library} put it into a folder: on a machine with a network, run\n"
-        f"       {_command(source, Path('data'))}\n     then copy that folder here"
+        f"       {_command(source, data)}\n     then copy the folder data here"
     )
     if isinstance(error, _NoDownloadError):
-        second = f"put the files that {source.library}'s {source.kind} reads into a folder, as its documentation says"
+        second = (
+            f"put the files that {source.library}'s {source.kind} reads into a folder called {source.key}, as its "
+            "documentation says, and that into another one"
+        )
     return (
         f"Data set {source.name!r} is in none of the places where it was looked for, and can't be downloaded "
         f"({type(error).__name__}: {reason}). Looked for:{looked}\nThere are two ways to supply it:\n"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,7 +15,10 @@ try:
 except ImportError:  # Windows: nobody waits, and some work may be done twice
     fcntl = None  # type: ignore[assignment]
 
+from plastic_env.files import UNFINISHED
+
 VARIABLE = "PLASTIC_ENV_DATA"
+_DEAD = 24 * 3600.0  # seconds after which nobody works on an unfinished folder any more
 
 
 def given() -> Path | None:
@@ -45,16 +50,20 @@ def downloads() -> Path:
     return own()
 
 
-def roots(key: str, avalanche: str) -> list[Path]:
+def roots(key: str, avalanche: str, alone: bool = False) -> list[Path]:
     """Folders that torchvision or Avalanche may have been given as a data set's root, in the order in which they are
     looked at: $PLASTIC_ENV_DATA, Avalanche's, ./data (torchvision has no default of its own; its examples use that),
     and earlier downloads.
 
-    key: name of the data set's own folder. avalanche: name of Avalanche's folder for it.
+    key: name of the data set's own folder. avalanche: name of Avalanche's folder for it. alone: whether only folders
+        count that hold nothing else.
     """
-    folder = given()
-    first = [] if folder is None else [folder, folder / key]
-    return [*first, _avalanche() / avalanche, Path("data").absolute(), own() / key]
+    folder, here = given(), Path("data").absolute()
+    if alone:
+        first, here = [] if folder is None else [folder / key], here / key
+    else:
+        first = [] if folder is None else [folder, folder / key]
+    return [*first, _avalanche() / avalanche, here, own() / key]
 
 
 def _avalanche() -> Path:
@@ -86,3 +95,13 @@ def alone_in(folder: Path) -> Iterator[None]:
     finally:
         if handle is not None:
             os.close(handle)
+
+
+def clear_leftovers(folder: Path, start: str = ".") -> None:
+    """Remove what killed processes left unfinished: hidden folders with names that start like that, in which nothing
+    has changed for a day, since without locks others may be at work on the rest."""
+    for leftover in folder.glob(f"{start}*{UNFINISHED}"):
+        with suppress(OSError):
+            latest = max(path.lstat().st_mtime for path in (leftover, *leftover.rglob("*")))
+            if time.time() - latest > _DEAD:
+                shutil.rmtree(leftover, ignore_errors=True)

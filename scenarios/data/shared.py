@@ -53,9 +53,11 @@ def shared(name: str, source: Path, files: Iterable[Path], decode: Callable[[], 
             raise InvalidData(f"{source}: {error}") from error
         if arrays.nbytes < SMALL:
             return dataset
-        with suppress(OSError):  # no space, no rights: then it stays in this process's memory
-            _store(entry, arrays)
-        return _opened(entry, name) or dataset
+        found = _opened(entry, name)  # where there are no locks: nobody else's copy is replaced, it may be in use
+        if found is None:
+            with suppress(OSError):  # no space, no rights: then it stays in this process's memory
+                _store(entry, arrays)
+        return found or _opened(entry, name) or dataset
 
 
 def _key(name: str, source: Path, files: Iterable[Path]) -> str:
@@ -87,8 +89,7 @@ def _store(entry: Path, arrays: Arrays) -> None:
     Raises:
         OSError: it can't be written.
     """
-    for leftover in entry.parent.glob(f".*{UNFINISHED}"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    places.clear_leftovers(entry.parent)
     about = {key: getattr(arrays, key) for key in ("classes", "shape", "mean", "deviation")}
     with tempfile.TemporaryDirectory(dir=entry.parent, prefix=".", suffix=UNFINISHED) as unfinished:
         folder = Path(unfinished) / entry.name  # one that others may read, unlike temporary ones
