@@ -28,7 +28,6 @@ from torch.utils.data import TensorDataset
 
 from plastic_env import SGD, EpisodeSettings, LearnerSettings, Lifetime, Plan
 from plastic_env.avalanche import benchmarks, from_avalanche, to_avalanche
-from plastic_env.avalanche.benchmarks import Memory, Ordered, Tested
 from plastic_env.avalanche.classic import _CLASSIC
 from plastic_env.avalanche.reading import pack
 from plastic_env.cli import main
@@ -237,7 +236,7 @@ def test_streams_become_benchmarks():
 @pytest.mark.parametrize("limit", [2**28, 3 * 10 * 16 * 64 * 4 - 1, 0])
 @pytest.mark.parametrize("name", ["NoiseDigits-small-v0", "ClassPairsDigits-small-v0"])
 def test_samples_are_the_same_in_any_order(name, limit, monkeypatch):
-    monkeypatch.setattr(Memory.__init__, "__defaults__", (limit,))
+    monkeypatch.setattr(benchmarks.Memory.__init__, "__defaults__", (limit,))
     stream = find(name, tasks=3, updates=10).stream(1)
     benchmark = to_avalanche(stream)
     calls = []
@@ -261,7 +260,8 @@ def test_samples_are_the_same_in_any_order(name, limit, monkeypatch):
 
 def test_samples_are_counted_from_either_end():
     stream = find("PermutedDigits-small-v0", tasks=1, updates=5).stream(0)
-    for data in (Ordered(stream.task(0), 0, (8, 8), Memory()), Tested(stream.task(0), 0, (8, 8), Memory())):
+    for kind in (benchmarks.Ordered, benchmarks.Tested):
+        data = kind(stream.task(0), 0, (8, 8), benchmarks.Memory())
         assert torch.equal(data[-1][0], data[len(data) - 1][0])
         assert data[-len(data)][1] == data[0][1]
         for index in (len(data), -len(data) - 1):
