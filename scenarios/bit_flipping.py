@@ -84,8 +84,9 @@ class _Target:
 
     def __call__(self, bits: np.ndarray) -> np.ndarray:
         """Values [samples, 1] of bits [samples, bits]."""
-        on = bits @ self.weights.T + self.biases > self.thresholds
-        return ((on @ self.outgoing - self.mean) / self.deviation)[:, None]
+        # in floating point, which is exact for such small whole numbers and much faster
+        on = bits.astype(np.float64) @ self.weights.T.astype(np.float64) + self.biases > self.thresholds
+        return ((on.astype(np.float64) @ self.outgoing.astype(np.float64) - self.mean) / self.deviation)[:, None]
 
 
 def _flip(bits: np.ndarray, index: int, rng: np.random.Generator) -> np.ndarray:
