@@ -95,54 +95,57 @@ class Every(Integrate):
 
 
 @dataclass
-class AfterShift(Integrate):
-    """At a fixed delay after shifts, one cohort per shift: newborns meet the task early and have all of it."""
+class Timed(Integrate):
+    """Base of those that bring one cohort per task, at a moment that follows from the shifts so far."""
+
+    def due(self, observation: Observation, info: dict[str, Any]) -> bool:
+        """Once the moment has come."""
+        return bool(self.shifts) and self.last < self.moment() <= info["updates"]
+
+    def budget(self, now: int) -> int:
+        """To the next look or the moment itself, whichever comes first."""
+        left = self.moment() - now if self.shifts else 0
+        return min(super().budget(now), left) if left > 0 else super().budget(now)
+
+    def moment(self) -> int:
+        """The update at which this task's cohort is to come; there has been a shift."""
+        raise NotImplementedError
+
+    @property
+    def task_length(self) -> int:
+        """Updates of the latest task that has ended: the present one is expected to take as long."""
+        return self.shifts[-1] - [0, *self.shifts][-2]
+
+
+@dataclass
+class AfterShift(Timed):
+    """At a fixed delay after shifts: newborns meet the task early and have all of it."""
 
     delay: int = 0
 
-    def due(self, observation: Observation, info: dict[str, Any]) -> bool:
+    def moment(self) -> int:
         """`delay` updates after the latest shift."""
-        return bool(self.shifts) and self.last < self.shifts[-1] + self.delay <= info["updates"]
-
-    def budget(self, now: int) -> int:
-        """To the next look or the moment itself, whichever comes first."""
-        left = self.shifts[-1] + self.delay - now if self.shifts else 0
-        return min(super().budget(now), left) if left > 0 else super().budget(now)
+        return self.shifts[-1] + self.delay
 
 
 @dataclass
-class BeforeShift(Integrate):
-    """At a fixed lead before shifts, one cohort per task: newborns get the last of a task and meet the next one young.
-    The next shift is expected as long after the latest one as that came after the one before."""
+class BeforeShift(Timed):
+    """At a fixed lead before shifts: newborns get the last of a task and meet the next one young."""
 
     lead: int = 25
 
-    def due(self, observation: Observation, info: dict[str, Any]) -> bool:
+    def moment(self) -> int:
         """`lead` updates before the expected shift."""
-        moment = self._moment()
-        return moment is not None and self.last < moment <= info["updates"]
-
-    def budget(self, now: int) -> int:
-        """To the next look or the moment itself, whichever comes first."""
-        moment = self._moment()
-        left = 0 if moment is None else moment - now
-        return min(super().budget(now), left) if left > 0 else super().budget(now)
-
-    def _moment(self) -> int | None:
-        if not self.shifts:
-            return None
-        length = self.shifts[-1] - ([0, *self.shifts][-2])
-        return self.shifts[-1] + max(1, length - self.lead)
+        return self.shifts[-1] + max(1, self.task_length - self.lead)
 
 
 @dataclass
-class AwayFromShifts(BeforeShift):
-    """In the middle of tasks, one cohort per task: as far from both shifts as can be."""
+class AwayFromShifts(Timed):
+    """In the middle of tasks: as far from both shifts as can be."""
 
-    def _moment(self) -> int | None:
-        if not self.shifts:
-            return None
-        return self.shifts[-1] + max(1, (self.shifts[-1] - [0, *self.shifts][-2]) // 2)
+    def moment(self) -> int:
+        """Half of the expected length after the latest shift."""
+        return self.shifts[-1] + max(1, self.task_length // 2)
 
 
 @dataclass

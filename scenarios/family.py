@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 from plastic_env.errors import InvalidSetting, is_whole
 from plastic_env.scenarios.data import load
 from plastic_env.streams.samples import Dataset, Samples
-from plastic_env.streams.stream import Task, epochs, task_rng
+from plastic_env.streams.stream import Chain, Task, epochs, task_rng
 
 
 class Family:
@@ -62,6 +62,17 @@ def shuffled(values: np.ndarray, share: float, rng: np.random.Generator) -> np.n
     places, moved = rng.permutation(len(values))[:count], values.copy()
     moved[places] = values[np.roll(places, 1)]
     return moved
+
+
+def permutations(count: int, strength: float, seed: int) -> Callable[[int, np.random.Generator], np.ndarray]:
+    """The order of so many things by task, from its index and its generator: drawn anew at strength 1; else a share of
+    them changes places from each task to the next, from the natural order on."""
+
+    def change(order: np.ndarray, index: int, rng: np.random.Generator) -> np.ndarray:
+        return shuffled(order, strength, rng)
+
+    orders = Chain(np.arange(count), change, seed)
+    return lambda index, rng: rng.permutation(count) if strength == 1 else orders.at(index)
 
 
 def class_order(data: Dataset, seed: int) -> np.ndarray:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from plastic_env.scenarios.data import load
-from plastic_env.scenarios.family import Family, ordered, shuffled, some
-from plastic_env.streams.stream import Chain, Signature, Task, TaskStream
+from plastic_env.scenarios.family import Family, ordered, permutations, some
+from plastic_env.streams.stream import Signature, Task, TaskStream
 from plastic_env.streams.transforms import Moved
 
 
@@ -32,17 +32,14 @@ class PermutedInputs(Family):
     def stream(self, seed: int) -> TaskStream:
         """The stream with this seed."""
         data = load(self.data)
-        rows, places = some(data, self.images, seed), Chain(np.arange(data.features), self._move, seed)
+        rows, places = some(data, self.images, seed), permutations(data.features, self.strength, seed)
 
         def draw(index: int, rng: np.random.Generator) -> Task:
-            source = rng.permutation(data.features) if self.strength == 1 else places.at(index)
+            source = places(index, rng)
             order = ordered(rows, self.updates, self.batch_size, rng)
             return Task(data.train, order, Moved(source), data.test)
 
         return TaskStream(Signature.of(data), (self.updates,) * self.tasks, self.batch_size, draw, seed)
-
-    def _move(self, places: np.ndarray, index: int, rng: np.random.Generator) -> np.ndarray:
-        return shuffled(places, self.strength, rng)
 
 
 SETTINGS = {

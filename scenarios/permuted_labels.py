@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from plastic_env.scenarios.data import load
-from plastic_env.scenarios.family import Family, ordered, shuffled, some
-from plastic_env.streams.stream import Chain, Signature, Task, TaskStream
+from plastic_env.scenarios.family import Family, ordered, permutations, some
+from plastic_env.streams.stream import Signature, Task, TaskStream
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,14 @@ class PermutedLabels(Family):
     def stream(self, seed: int) -> TaskStream:
         """The stream with this seed."""
         data = load(self.data)
-        rows, names = some(data, self.images, seed), Chain(np.arange(data.classes), self._rename, seed)
+        rows, names = some(data, self.images, seed), permutations(data.classes, self.strength, seed)
 
         def draw(index: int, rng: np.random.Generator) -> Task:
-            named = rng.permutation(data.classes) if self.strength == 1 else names.at(index)
+            named = names(index, rng)
             train, test = (part.labelled(torch.from_numpy(named)[part.targets]) for part in (data.train, data.test))
             return Task(train, ordered(rows, self.updates, self.batch_size, rng), test=test)
 
         return TaskStream(Signature.of(data), (self.updates,) * self.tasks, self.batch_size, draw, seed)
-
-    def _rename(self, names: np.ndarray, index: int, rng: np.random.Generator) -> np.ndarray:
-        return shuffled(names, self.strength, rng)
 
 
 SETTINGS = {

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-CORE = {"errors", "files", "streams", "learner", "env"}
+CORE = {"errors", "files", "plain", "streams", "learner", "env"}
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
+    "plain": set(),
     "streams": {"errors"},
     "learner": {"errors", "files"},
     "env": CORE - {"env"},

@@ -203,9 +203,11 @@ def test_five_plus_one_alternates_and_scores_the_hard_tasks():
         met += labels
     assert len(set(met)) == len(met) == 90
     assert data.classes == stream.signature.outputs == 100
-    assert stream.weights.sum() == pytest.approx(1)
-    assert (stream.weights.reshape(30, 40)[1::2] == 0).all()
-    assert (stream.weights.reshape(30, 40)[::2] == 1 / 600).all()
+    weights = stream.weights(0, stream.updates)
+    assert weights.sum() == pytest.approx(1)
+    assert (weights.reshape(30, 40)[1::2] == 0).all()
+    assert (weights.reshape(30, 40)[::2] == 1 / 600).all()
+    assert (stream.weights(35, 95) == weights[35:95]).all()
     with pytest.raises(InvalidSetting, match="need 90 classes; data set 'digits' has 10"):
         find("FivePlusOneDigits-small-v0", data="digits").stream(0)
 

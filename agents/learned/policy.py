@@ -12,7 +12,7 @@ import json
 import pickle
 import zipfile
 from collections.abc import Mapping
-from dataclasses import InitVar, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import InitVar, asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from plastic_env.errors import AgentError, PlasticEnvError, look_up
 from plastic_env.files import write_atomically
 from plastic_env.learner.optimizers import SGD, Adam
 from plastic_env.learner.settings import Conv, Dense, LearnerSettings
+from plastic_env.plain import describe
 
 FORMAT = "plastic_env policy 1"
 METHODS = {
@@ -107,7 +108,7 @@ class Learned:
             "menu": asdict(self.menu),
             "names": self.names,
             "episode": asdict(self.episode),
-            "learner": as_plain(self.learner),
+            "learner": describe(self.learner),
             "trained_on": self.trained_on,
             "record": self.record,
         }
@@ -190,14 +191,6 @@ def method_of(name: str) -> tuple[str, Method, str] | None:
     return f"{kind}_{path.stem}", method, digest
 
 
-def as_plain(settings: object) -> Any:
-    """A learner's settings as JSON values; dataclasses become objects that name their type."""
-    if is_dataclass(settings):
-        values = {part.name: as_plain(getattr(settings, part.name)) for part in fields(settings)}
-        return {"type": type(settings).__name__, **values}
-    return [as_plain(part) for part in settings] if isinstance(settings, (tuple, list)) else settings
-
-
 def _read(content: bytes) -> Learned:
     found = torch.load(io.BytesIO(content), weights_only=True)
     header = json.loads(found.pop("header"))
@@ -225,7 +218,7 @@ def _read(content: bytes) -> Learned:
 
 
 def _as_learner(plain: Any) -> Any:
-    """What `as_plain` was given."""
+    """What `describe` was given."""
     if isinstance(plain, dict):
         made = _LEARNERS[plain["type"]]
         return made(**{name: _as_learner(value) for name, value in plain.items() if name != "type"})

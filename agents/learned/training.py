@@ -19,7 +19,7 @@ import gymnasium
 import numpy as np
 import torch
 
-from plastic_env.agents.learned.policy import Learned, Network, as_plain
+from plastic_env.agents.learned.policy import Learned, Network
 from plastic_env.env.encoding import GLOBAL_FIELDS, Action, Observation
 from plastic_env.env.episode import EpisodeSettings
 from plastic_env.env.rewards import Reward
@@ -27,6 +27,7 @@ from plastic_env.env.vector import PlasticVectorEnv
 from plastic_env.env.wrappers import Choices, Features, Menu, recycling_menu
 from plastic_env.errors import InvalidSetting, is_whole, look_up
 from plastic_env.learner.settings import LearnerSettings
+from plastic_env.plain import describe
 
 TRAINING_SEEDS, VALIDATION_SEEDS = 10**6, 2 * 10**6  # the first ones; so many millions no comparison has
 Decide = Callable[[Observation, np.ndarray, np.ndarray], Sequence[Action]]
@@ -115,7 +116,7 @@ class Training:
         name = self.scenario.removeprefix("plastic_env/")
         seeds = {"seeds": [self.seeds[0], self.seeds[-1]]}
         seeds |= {"validation_seeds": [self.validation_seeds[0], self.validation_seeds[-1]]}
-        return {"scenario": name, "split": getattr(self.world, "split", ""), "stream": as_plain(self.world), **seeds}
+        return {"scenario": name, "split": getattr(self.world, "split", ""), "stream": describe(self.world), **seeds}
 
 
 def live(env: PlasticVectorEnv, seeds: Sequence[int], decide: Decide) -> tuple[np.ndarray, np.ndarray]:
@@ -219,7 +220,7 @@ class Keeper:
         training, reward = self.training, self.training.reward
         versions = {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
         record = {
-            "settings": as_plain(self.settings),
+            "settings": describe(self.settings),
             "seed": training.seed,
             "twin_item": training.twin,
             "reward": reward if isinstance(reward, str) else getattr(reward, "__name__", "a function"),

@@ -76,18 +76,12 @@ class Mirror:
 
     def load(self) -> None:
         """Read the network's parameters and their optimizer state into the population."""
-        state = self.population.state
         with torch.no_grad():
-            for at, places in enumerate(self.layers):
-                layer = state.layer(state.weights, 0, at)
-                moments = [state.layer(flat, 0, at) for flat in state.moments]
-                for place in places:
-                    target = place.of(layer)
-                    target.copy_(place.value.reshape(target.shape))
-                    for key, moment in zip(self.keys, moments, strict=False):
-                        kept = self.optimizer.state.get(place.value, {}).get(key)
-                        target = place.of(moment)
-                        target.copy_(torch.zeros_like(target) if kept is None else kept.reshape(target.shape))
+            for place, target, moments in self._pairs():
+                target.copy_(place.value.reshape(target.shape))
+                for key, moment in zip(self.keys, moments, strict=False):
+                    kept = self.optimizer.state.get(place.value, {}).get(key)
+                    moment.copy_(torch.zeros_like(moment) if kept is None else kept.reshape(moment.shape))
 
     def compare(self, model: nn.Module, x: Tensor, tasks: Tensor) -> None:
         """Check that the network and the learner that was read from it say the same of some samples.
@@ -135,19 +129,25 @@ class Mirror:
         named: what an Avalanche strategy knows of the optimized parameters, by name; brought up to date.
         restarted: whether all optimizer state starts anew.
         """
-        state = self.population.state
         with torch.no_grad():
-            for at, places in enumerate(self.layers):
-                layer = state.layer(state.weights, 0, at)
-                moments = [state.layer(flat, 0, at) for flat in state.moments]
-                for place in places:
-                    self._store(place, place.of(layer), [place.of(moment) for moment in moments], named)
+            for place, value, moments in self._pairs():
+                self._store(place, value, moments, named)
+            for places in self.layers:
                 _resize(places[0].module)
                 _resize(places[-1].module)
             if restarted:
                 for kept in self.optimizer.state.values():
                     if "step" in kept:
                         kept["step"].zero_()
+
+    def _pairs(self) -> Iterator[tuple[Place, Tensor, list[Tensor]]]:
+        """Each place in the network with its weights and moments in the population: views of its memory."""
+        state = self.population.state
+        for at, places in enumerate(self.layers):
+            layer = state.layer(state.weights, 0, at)
+            moments = [state.layer(flat, 0, at) for flat in state.moments]
+            for place in places:
+                yield place, place.of(layer), [place.of(moment) for moment in moments]
 
     def _store(self, place: Place, numbers: Tensor, moments: list[Tensor], named: Named | None) -> None:
         old, shape = place.value, place.shape(numbers)

@@ -168,7 +168,7 @@ class Lifetime:
                 tested=tuple(tests[member]),
                 cohorts=tuple(self._cohorts.pop(member, ())),
                 macs=int(self.ledger.total[member] - spent[member]),
-                weights=self.streams[member].weights[start[member] : self.position[member]],
+                weights=self.streams[member].weights(int(start[member]), int(self.position[member])),
                 stream_updates=self.updates,
                 shift=bool(self.at_shift[member]),
                 diverged=diverged,

@@ -9,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import accumulate
 from typing import Generic, Protocol, TypeVar
 
@@ -123,11 +122,13 @@ class TaskStream:
         """The updates at which a new task starts, the first task aside."""
         return tuple(self._ends[:-1])
 
-    @cached_property
-    def weights(self) -> np.ndarray:
-        """[updates] what each batch counts for the stream's score: equal shares of 1, or 0."""
-        scored = np.repeat(np.ones(len(self.lengths)) if self.scored is None else self.scored, self.lengths)
-        return scored / scored.sum()
+    def weights(self, start: int, stop: int) -> np.ndarray:
+        """[stop - start] what batches `start` to `stop - 1` count for the stream's score: equal shares of 1, or 0."""
+        if self.scored is None:
+            return np.full(stop - start, 1 / self.updates)
+        share = 1 / sum(length for length, scored in zip(self.lengths, self.scored, strict=True) if scored)
+        tasks = np.searchsorted(self._ends, np.arange(start, stop), side="right")
+        return np.where(np.asarray(self.scored)[tasks], share, 0.0)
 
     def task_at(self, update: int) -> int:
         """Index of the task that batch number `update` belongs to."""

@@ -6,13 +6,11 @@ import hashlib
 import importlib.util
 import json
 import sys
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-
-import numpy as np
 
 import plastic_env
 from plastic_env import agents, scenarios
@@ -21,6 +19,7 @@ from plastic_env.agents.learned import policy
 from plastic_env.env.episode import EpisodeSettings
 from plastic_env.errors import AgentError, InvalidSetting, look_up
 from plastic_env.learner.settings import LearnerSettings
+from plastic_env.plain import describe
 from plastic_env.scenarios import NAMESPACE, find
 from plastic_env.streams.stream import Scenario
 
@@ -200,19 +199,3 @@ def code_digest() -> str:
     ]
     files = [file for folder in folders for file in sorted(folder.rglob("*.py"))]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
-
-
-def describe(settings: object) -> Any:
-    """Settings as JSON values; dataclasses become objects that name their type."""
-    if is_dataclass(settings):
-        values = {f.name: describe(getattr(settings, f.name)) for f in fields(settings)}
-        return {"type": type(settings).__name__, **values}
-    if isinstance(settings, (list, tuple)):
-        return [describe(item) for item in settings]
-    if isinstance(settings, dict):
-        return {str(key): describe(value) for key, value in settings.items()}
-    if isinstance(settings, np.ndarray):
-        return settings.tolist()
-    if settings is None or isinstance(settings, (bool, int, float, str)):
-        return settings
-    return {"type": type(settings).__name__}
