@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -22,11 +22,14 @@ from plastic_env.agents.integration import (
 from plastic_env.agents.maintenance import HeadReset, ReDo
 from plastic_env.agents.structural import Dense, DenseRewind, Grow, Prune, Recycle, Reset
 from plastic_env.agents.turnover import CubicPrune, Elastic, Growing, GrowPrune, Saturation
+from plastic_env.errors import look_up
 from plastic_env.learner.maintenance import Maintenance
-from plastic_env.learner.optimizers import UPGD
+from plastic_env.learner.optimizers import SGD, UPGD, Adam
 from plastic_env.learner.penalties import L2, Dropout, L2Init, NaP, ShrinkPerturb, Spectral
 from plastic_env.learner.replacement import ContinualBackprop, ContinuousCBP
 from plastic_env.learner.settings import LearnerSettings
+
+OPTIMIZERS = {"adam": Adam, "sgd": SGD, "upgd": UPGD}
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,34 @@ class Method:
     summary: str
     make: Callable[[], Agent]
     learner: LearnerSettings = field(default_factory=LearnerSettings)
+
+    def varied(self, **options: Any) -> Method:
+        """The same method with other options: fields of the agent, if it is a dataclass, of the learner, or of the
+        learner's optimizer, such as `events=5`, `activation="smooth_leaky"` or `lr=0.01`. An optimizer may be named:
+        `optimizer="sgd"`.
+
+        Raises:
+            UnknownName: there is no such option. PlasticEnvError: a value that the learner refuses.
+        """
+        agent, learner = self.make(), self.learner
+        if "optimizer" in options:
+            optimizer = options.pop("optimizer")
+            if isinstance(optimizer, str):
+                optimizer = look_up(OPTIMIZERS, optimizer, "optimizer")()
+            learner = replace(learner, optimizer=optimizer)
+        known = {name: owner for owner in (learner.optimizer, learner, agent) for name in _options(owner)}
+        given: dict[int, dict[str, Any]] = {}
+        for name, value in options.items():
+            given.setdefault(id(look_up(known, name, "option of the method")), {})[name] = value
+        tuned = replace(learner.optimizer, **given.get(id(learner.optimizer), {}))
+        changed = replace(learner, optimizer=tuned, **given.get(id(learner), {}))
+        make, own = self.make, given.get(id(agent), {})
+        return Method(self.summary, (lambda: replace(make(), **own)) if own else make, changed)  # type: ignore[type-var]
+
+
+def _options(owner: object) -> list[str]:
+    """The names of what can be chosen of it."""
+    return [part.name for part in fields(owner) if part.init] if is_dataclass(owner) else []
 
 
 _SMALL, _HALF = LearnerSettings(live=0.1), LearnerSettings(live=0.5)

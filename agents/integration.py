@@ -13,19 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from plastic_env.agents.structural import TARGET, Dense
+from plastic_env.agents.structural import TARGET, Bearing
 from plastic_env.env.encoding import Action, EpisodeSpec, Observation, global_field, layer_field
 from plastic_env.learner.diagnostics import LOG_PARITY_LIMIT
 
 
 @dataclass
-class Integrate(Dense):
+class Integrate(Bearing):
     """Base: brings a cohort whenever it is due, until all have come.
 
     events: how many cohorts. until: the part of the stream by whose end a schedule that knows how should have brought
         them all. look: updates between looks. target: fraction of the slots that is live after the last cohort.
     recycle: replace units instead: `fraction` of the live ones in each event, those of least contribution utility.
-    rule, insertion, optimizer_state, trainability: of the growth operator.
+    rule: which dormant units grow.
     """
 
     events: int = 10
@@ -35,9 +35,6 @@ class Integrate(Dense):
     recycle: bool = False
     fraction: float = 0.125
     rule: str = "activation"
-    insertion: str = "dormant"
-    optimizer_state: str = "fresh"
-    trainability: str = "none"
 
     def reset(self, episode: EpisodeSpec, seed: int) -> None:
         """Nothing has come yet."""
@@ -74,14 +71,11 @@ class Integrate(Dense):
         first, slots = np.array(self.episode.live), np.array(self.episode.capacity)
         final = np.maximum(first, np.round(self.target * slots))
         width = np.round(first + (final - first) * (self.done + 1) / self.events).astype(np.int64)
-        return {"grow": np.maximum(0, width - info["live"]), "grow_rule": self.rule, **self._entering()}
+        return {"grow": np.maximum(0, width - info["live"]), "grow_rule": self.rule, **self.entering}
 
     def _replace(self, info: dict[str, Any]) -> dict[str, Any]:
         counts = np.maximum(1, np.round(self.fraction * info["live"])).astype(np.int64)
-        return {"recycle": counts, "recycle_rule": "utility", **self._entering()}
-
-    def _entering(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("insertion", "optimizer_state", "trainability")}
+        return {"recycle": counts, "recycle_rule": "utility", **self.entering}
 
 
 @dataclass

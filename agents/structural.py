@@ -44,20 +44,38 @@ class Reset(Dense):
 
 
 @dataclass
-class Recycle(Dense):
-    """At every shift, replaces the least useful units of each layer by newborns.
+class Bearing(Dense):
+    """Base of agents that bring newborns: how these enter.
 
-    fraction: of the live units. rule: how they are chosen. insertion: how newborns enter.
+    insertion: their weights, a name in `INSERTIONS`. optimizer_state: what their optimizer state starts as, a name in
+        `OPTIMIZER_STATES`. trainability: how fast they learn at first, a name in `TRAINABILITY`.
     """
 
+    insertion: str = "dormant"
+    optimizer_state: str = "fresh"
+    trainability: str = "none"
+
+    @property
+    def entering(self) -> dict[str, Any]:
+        """The three, as arguments of `EpisodeSpec.action`."""
+        return {name: getattr(self, name) for name in ("insertion", "optimizer_state", "trainability")}
+
+
+@dataclass
+class Recycle(Bearing):
+    """At every shift, replaces the least useful units of each layer by newborns.
+
+    fraction: of the live units. rule: how they are chosen.
+    """
+
+    insertion: str = "fresh"
     fraction: float = 0.125
     rule: str = "utility"
-    insertion: str = "fresh"
 
     def edit(self, observation: Observation, info: dict[str, Any]) -> dict[str, Any]:
         """Replace `fraction` of the live units."""
         counts = np.round(self.fraction * info["live"]).astype(np.int64)
-        return {"recycle": counts, "recycle_rule": self.rule, "insertion": self.insertion}
+        return {"recycle": counts, "recycle_rule": self.rule, **self.entering}
 
 
 @dataclass
@@ -92,22 +110,21 @@ class Staged(Dense):
 
 
 @dataclass
-class Grow(Staged):
+class Grow(Bearing, Staged):
     """Adds dormant units until a fraction `target` of the slots is live (arXiv 2605.15435, Grow).
 
-    rule: how they are chosen. insertion: how they enter. Nothing is rewound, and newborns replace nobody.
+    rule: how they are chosen. Nothing is rewound, and newborns replace nobody.
     """
 
     target: float = TARGET
     rule: str = "activation"
-    insertion: str = "dormant"
 
     def stage(self, due: int, info: dict[str, Any]) -> dict[str, Any]:
         """Grow to the width that is due."""
         first, slots = np.array(self.episode.live), np.array(self.episode.capacity)
         final = np.maximum(first, np.round(self.target * slots))
         width = np.round(first + (final - first) * due / self.events).astype(np.int64)
-        return {"grow": np.maximum(0, width - info["live"]), "grow_rule": self.rule, "insertion": self.insertion}
+        return {"grow": np.maximum(0, width - info["live"]), "grow_rule": self.rule, **self.entering}
 
 
 @dataclass

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from plastic_env.agents.structural import TARGET, Dense, Staged
+from plastic_env.agents.structural import TARGET, Bearing, Staged
 from plastic_env.env.encoding import Action, EpisodeSpec, Observation, global_field, layer_field
 
 
 @dataclass
-class Looking(Dense):
+class Looking(Bearing):
     """Base of agents that act every `every` updates, whatever the tasks do."""
 
     every: int = 100
@@ -47,14 +47,13 @@ class GrowPrune(Looking):
 
     share: float = 0.3
     rule: str = "random"
-    insertion: str = "dormant"
 
     def edit(self, observation: Observation, info: dict[str, Any]) -> dict[str, Any]:
         """Exchange."""
         fraction = self.share / 2 * (1 + cos(pi * global_field(observation, "progress")))
         dormant = np.array(self.episode.capacity) - info["live"]
         counts = np.minimum(np.round(fraction * info["live"]), np.minimum(dormant, info["live"] - 1)).astype(np.int64)
-        return {"prune": counts, "grow": counts, "grow_rule": self.rule, "insertion": self.insertion}
+        return {"prune": counts, "grow": counts, "grow_rule": self.rule, **self.entering}
 
 
 @dataclass
@@ -78,11 +77,12 @@ class Growing(Looking):
     is removed (Kong & Sutton 2026, arXiv 2608.01475, AGN: a unit every 3,000 to 24,000 samples)."""
 
     every: int = 200
+    insertion: str = "fresh"
 
     def edit(self, observation: Observation, info: dict[str, Any]) -> dict[str, Any]:
         """Grow by one."""
         room = np.array(self.episode.capacity) > info["live"]
-        return {"grow": room.astype(np.int64), "grow_rule": "random", "insertion": "fresh"}
+        return {"grow": room.astype(np.int64), "grow_rule": "random", **self.entering}
 
 
 @dataclass
@@ -112,4 +112,4 @@ class Saturation(Looking):
         stuck = global_field(observation, "accuracy_change") <= self.margin
         full = layer_field(observation, "effective_rank") >= self.full
         room = np.array(self.episode.capacity) - info["live"]
-        return {"grow": np.where(full & stuck, np.minimum(self.step, room), 0)}
+        return {"grow": np.where(full & stuck, np.minimum(self.step, room), 0), **self.entering}

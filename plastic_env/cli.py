@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from plastic_env.errors import InvalidSetting, PlasticEnvError, named_value
+
+_COMMAS = r",(?![^(]*\))"  # but for those within brackets, which are part of a value
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,8 +49,9 @@ def _parser() -> argparse.ArgumentParser:
         "--methods",
         nargs="+",
         metavar="M",
-        help="names, path/to/file.py:ClassName for your own agent, ppo:FILE, cma:FILE or fixed:FILE for a "
-        "learned policy (default: the nine of the README)",
+        help="names, path/to/file.py:Class or package.module:Class for your own agent, ppo:FILE, cma:FILE or "
+        "fixed:FILE for a learned policy, each with options if wanted, as in grow+events=5+lr=0.01 "
+        "(default: the nine of the README)",
     )
     compare.add_argument(
         "--seeds", type=int, default=8, metavar="N", help="number of seeds, from 0 (default: %(default)s)"
@@ -85,7 +89,7 @@ def _compare(asked: argparse.Namespace) -> int:
         if value is not None and value < 1:
             raise InvalidSetting(f"--{name} is {value}; give a whole number of at least 1.")
     tasks = () if asked.tasks is None else (("tasks", asked.tasks),)
-    methods = [name for part in asked.methods or DEMO for name in part.split(",") if name]
+    methods = [name for part in asked.methods or DEMO for name in re.split(_COMMAS, part) if name]
     study = Study(
         scenario=asked.scenario,
         methods=tuple(dict.fromkeys(methods)),
@@ -100,8 +104,8 @@ def _compare(asked: argparse.Namespace) -> int:
     print(f"curves: {comparison.picture}\nruns:   {out}/*.parquet", file=where)
     for note in study.notes():
         print(f"note:   {note}", file=where)
-    for method, why in comparison.failures.items():
-        print(f"plastic-env: {method} failed: {why}", file=sys.stderr)
+    for complaint in comparison.complaints:
+        print(f"plastic-env: {complaint}", file=sys.stderr)
     return 1 if comparison.failures else 0
 
 

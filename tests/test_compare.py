@@ -151,11 +151,11 @@ def test_an_agent_that_fails_is_named_and_the_others_go_on(tmp_path, capsys):
     code, out, err = run(capsys, "--methods", *bad, "dense", "--out", tmp_path / "out")
     assert code == 1
     assert "dense" in out
-    assert "Nonsense failed: Agent 'Nonsense' (seed 0): InvalidAction: The action lacks" in err
-    assert "Raises failed: Agent 'Raises' (seed 0): KeyError: 'no idea'" in err
+    assert "Nonsense failed with 3 seed(s): Agent 'Nonsense' (seed 0): InvalidAction: The action lacks" in err
+    assert "Raises failed with 3 seed(s): Agent 'Raises' (seed 0): KeyError: 'no idea'" in err
     code, _, err = run(capsys, "--methods", *bad, "--out", tmp_path / "out")
     assert code == 2
-    assert "Every method failed" in err
+    assert "Every run failed" in err
 
 
 def test_more_seeds_leave_finished_runs_alone(tmp_path, capsys):
@@ -222,7 +222,7 @@ def test_agent_files_that_cannot_be_used(tmp_path, capsys, text):
     file.write_text(text)
     code, _, err = run(capsys, "--methods", f"{file}:Agent", "--out", tmp_path / "out")
     assert code == 2
-    assert "can't be imported" in err or "no agent class 'Agent'" in err
+    assert "can't be imported" in err or "names no agent class with the methods reset and act" in err
 
 
 def test_a_damaged_result_is_named(tmp_path, capsys):

@@ -30,6 +30,21 @@ def test_example_agent_runs(tmp_path, monkeypatch, capsys):
     assert re.search(r"^Patient .* (1\d|2\d)\.\d  ", capsys.readouterr().out, re.MULTILINE)  # it has grown
 
 
+def test_example_agent_of_its_page_runs(tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).parent.parent / "docs" / "agents.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1])
+    command = re.search(r"^plastic-env (compare --methods mine.py:.*)$", page, re.MULTILINE)[1].split()
+    assert main([*command, "--tasks", "8", "--set", "updates=20", "--seeds", "2", "--threads", "1"]) == 0
+    table = capsys.readouterr().out
+    # from a quarter of the slots, by 4 or by 8 at each of the first shifts
+    assert 16 < width(table, "Watchful") < width(table, r"Watchful\+step=8") <= 64
+
+
+def width(table, method):
+    return float(re.search(rf"^{method} .* (\d+\.\d)  ", table, re.MULTILINE)[1])
+
+
 def test_example_of_forks_runs(capsys):
     exec(compile(BLOCKS[2], "README.md", "exec"), {})
     assert re.findall(r"newborns (.*)", capsys.readouterr().out) == ["(0, 0)", "(16, 16)", "(16, 16)"]

@@ -30,7 +30,9 @@ class CMASettings:
     """How CMA-ES learns.
 
     candidates: per generation. lives: of each candidate in a generation, on as many instances.
-    sigma: standard deviation of the first generation's parameters, around 0.
+    sigma: standard deviation of the first generation's parameters, around those of a policy that waits.
+    patience: how firmly that one waits: the log-odds by which the menu's first item and its longest budget are
+        preferred. Without it, half of the first generation decides at every opportunity, which takes long and does harm.
     fields: what the policy sees (see `Features`): few, since each adds parameters.
     hidden: widths of hidden layers; none makes a linear policy.
     head: a name in `HEADS`. An ordinal one has far fewer parameters, and needs a menu that is in order.
@@ -41,6 +43,7 @@ class CMASettings:
     candidates: int = 16
     lives: int = 2
     sigma: float = 1.0
+    patience: float = 1.5
     fields: tuple[str, ...] = ("at_shift", "accuracy", "accuracy_change", "since_edit", "mean.dormant")
     hidden: tuple[int, ...] = ()
     head: str = "ordinal"
@@ -62,7 +65,7 @@ def train(training: Training, settings: CMASettings | None = None, out: Path | N
     env = training.env(settings.candidates * settings.lives, settings.fields)
     choices, features = Choices(training.menu, env.episode), Features(settings.fields, len(env.episode.capacity))
     widths = Network.widths(len(settings.fields), settings.hidden, training.menu.sizes, settings.head)
-    start = np.zeros(sum((inputs + 1) * outputs for inputs, outputs in pairwise(widths)))
+    start = _patient(widths, training.menu.sizes, settings)
     search = (SepCMA if settings.separable else CMA)(
         start, settings.sigma, seed=training.seed, population_size=settings.candidates
     )
@@ -85,6 +88,18 @@ def train(training: Training, settings: CMASettings | None = None, out: Path | N
         keeper.offer(network(search.mean), done)
     assert keeper.best is not None
     return keeper.best
+
+
+def _patient(widths: Sequence[int], sizes: tuple[int, ...], settings: CMASettings) -> np.ndarray:
+    """The parameters of a policy that waits: all 0 but for the last biases."""
+    start = np.zeros(sum((inputs + 1) * outputs for inputs, outputs in pairwise(widths)))
+    biases = start[-widths[-1] :]
+    if settings.head == "ordinal":
+        biases[:] = (-settings.patience, settings.patience)[: len(sizes)]
+    else:
+        biases[0] = settings.patience
+        biases[-1] += settings.patience if len(sizes) > 1 else 0.0
+    return start
 
 
 def _layers(parameters: np.ndarray, widths: Sequence[int]) -> tuple[tuple[np.ndarray, np.ndarray], ...]:

@@ -9,18 +9,18 @@ from typing import Any
 from plastic_env.errors import AgentError
 from plastic_env.files import write_atomically
 from plastic_env.study import report
-from plastic_env.study.runner import run_study
+from plastic_env.study.runner import Failures, run_study
 from plastic_env.study.sweep import Study
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found: summaries by method, where the picture is, and which methods failed, and why."""
+    """What `compare` found: summaries by method, where the picture is, and what went wrong, by method and seed."""
 
     scenario: str
     summaries: dict[str, report.Summary]
     picture: Path
-    failures: dict[str, str]
+    failures: Failures
 
     @property
     def table(self) -> str:
@@ -31,6 +31,14 @@ class Comparison:
     def json(self) -> dict[str, Any]:
         """For programs."""
         return report.as_json(self.scenario, self.summaries)
+
+    @property
+    def complaints(self) -> list[str]:
+        """A line for each method of which any run failed."""
+        why: dict[str, list[str]] = {}
+        for (method, _), reason in self.failures.items():
+            why.setdefault(method, []).append(reason)
+        return [f"{method} failed with {len(reasons)} seed(s): {reasons[0]}" for method, reasons in why.items()]
 
 
 def compare(
@@ -43,7 +51,7 @@ def compare(
     """
     finished = run_study(study, folder, threads=threads, overwrite=overwrite, show_progress=show_progress)
     if not finished.results:
-        raise AgentError("Every method failed. " + " ".join(finished.failures.values()))
+        raise AgentError("Every run failed. " + " ".join(dict.fromkeys(finished.failures.values())))
     from plastic_env.study.plots import plasticity_figure  # matplotlib takes a while to import
 
     curves = {name: report.curves(results) for name, results in finished.results.items()}

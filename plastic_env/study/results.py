@@ -105,6 +105,13 @@ def write_run(folder: Path, run: Run, life: Sequence[Decision], stacked: Sequenc
     table = pa.table(_columns(life))
     table = table.replace_schema_metadata({KEY: json.dumps(settings, sort_keys=True).encode()})
     write_atomically(run.path(folder), lambda path: pq.write_table(table, path))
+    run.error_path(folder).unlink(missing_ok=True)
+
+
+def write_failure(folder: Path, run: Run, why: str, trace: str) -> None:
+    """Store what went wrong with a run as `folder/<id>.error.json`, until it succeeds."""
+    record = json.dumps({"error": why, "traceback": trace, "settings": run.settings}, indent=2, sort_keys=True)
+    write_atomically(run.error_path(folder), lambda path: path.write_text(record))
 
 
 def read_run(folder: Path, run: Run) -> Result | None:

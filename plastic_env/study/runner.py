@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -19,25 +20,26 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from plastic_env.env.encoding import Action, Codec
+from plastic_env.env.encoding import Codec, Observation
 from plastic_env.env.episode import Plan
 from plastic_env.env.lifetime import Lifetime
 from plastic_env.env.rewards import online_accuracy
 from plastic_env.errors import AgentError, FileError
 from plastic_env.files import clear_unfinished, make_folder
-from plastic_env.study.results import Decision, Result, read_run, write_run
+from plastic_env.study.results import Decision, Result, read_run, write_failure, write_run
 from plastic_env.study.sweep import Run, Study
 
 Answer = TypeVar("Answer")
 Tick = Callable[[int], None]  # told of learner-updates as they are done
+Failures = dict[tuple[str, int], str]
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A study's results by method, in the study's order, and what went wrong by method."""
+    """A study's results by method, in the study's order, and what went wrong, by method and seed."""
 
     results: dict[str, list[Result]]
-    failures: dict[str, str]
+    failures: Failures
 
 
 def run_study(
@@ -67,66 +69,81 @@ def run_study(
             failures = _run_in_processes(study, groups, pending, folder, overwrite, threads, bar.update)
     results: dict[str, list[Result]] = {}
     for runs, found in zip(groups, present, strict=True):
-        if runs[0].method_name not in failures:
-            for run, known in zip(runs, found, strict=True):
-                result = known or read_run(folder, run)
-                if result is None:
-                    raise FileError(f"{run.id}.parquet has vanished from {folder}; run again to make it anew.")
-                results.setdefault(run.method_name, []).append(result)
+        for run, known in zip(runs, found, strict=True):
+            if (run.method_name, run.seed) in failures:
+                continue
+            result = known or read_run(folder, run)
+            if result is None:
+                raise FileError(f"{run.id}.parquet has vanished from {folder}; run again to make it anew.")
+            results.setdefault(run.method_name, []).append(result)
     return Finished(results, failures)
 
 
-def run_group(runs: list[Run], folder: Path, overwrite: bool, tick: Tick) -> None:
+def run_group(runs: list[Run], folder: Path, overwrite: bool, tick: Tick) -> Failures:
     """Live the lives of runs that differ in nothing but their seeds, as one population.
 
-    Each is stored, but for those that are there already, unless `overwrite`.
+    Each is stored, but for those that are there already, unless `overwrite`. An agent that raises, or asks for what
+    can't be done, ends its own run only; what went wrong is returned.
     """
     first = runs[0]
     lifetime = Lifetime(first.scenario, first.episode, len(runs))
-    codec = Codec(lifetime)
-    agents = [first.method.make() for _ in runs]
-    for run, agent in zip(runs, agents, strict=True):
-        _ask(run, lambda agent=agent, run=run: agent.reset(codec.spec, run.seed))  # type: ignore[misc]
     lifetime.begin({member: np.random.default_rng(run.seed) for member, run in enumerate(runs)})
-    infos = [codec.info(member) for member in range(len(runs))]
-    lives: list[list[Decision]] = [[] for _ in runs]
-    while not lifetime.over.all():
-        requested, plans = {}, {}
-        active = np.flatnonzero(~lifetime.over).tolist()
-        seen = codec.observe_all(active)
-        for row, member in enumerate(active):
-            observation = {name: values[row] for name, values in seen.items()}
-            act = partial(agents[member].act, observation, infos[member])
-            requested[member], plans[member] = _decide(runs[member], act, codec, member)
-        for member, outcome in lifetime.step(plans).items():
-            lives[member].append(Decision(requested[member], outcome, online_accuracy(outcome)))
-            infos[member] = codec.info(member, requested[member], outcome)
-            tick(outcome.stop - outcome.start)
+    lives, failures = _live(runs, lifetime, tick)
     seeds = [run.seed for run in runs]
     for member, run in enumerate(runs):
-        if overwrite or not run.path(folder).exists():
+        if member not in failures and (overwrite or not run.path(folder).exists()):
             write_run(folder, run, lives[member], seeds, lifetime.streams[member])
+    for member, error in failures.items():
+        write_failure(folder, runs[member], str(error), "".join(traceback.format_exception(error.__cause__)))
+    return {(runs[member].method_name, runs[member].seed): str(error) for member, error in failures.items()}
 
 
-def _decide(run: Run, act: Callable[[], Action], codec: Codec, member: int) -> tuple[Plan, Plan]:
-    return _ask(run, lambda: codec.decode(member, act()))
+def _live(runs: list[Run], lifetime: Lifetime, tick: Tick) -> tuple[list[list[Decision]], dict[int, AgentError]]:
+    """Everybody's decisions, and by member what went wrong with those whose agents failed."""
+    codec = Codec(lifetime)
+    agents = [run.method.make() for run in runs]
+    lives: list[list[Decision]] = [[] for _ in runs]
+    infos = [codec.info(member) for member in range(len(runs))]
+    failures: dict[int, AgentError] = {}
 
-
-def _ask(run: Run, question: Callable[[], Answer]) -> Answer:
-    """Let an agent answer; whatever goes wrong there carries its name."""
-    try:
-        return question()
-    except (Exception, SystemExit) as error:
-        raise AgentError(f"Agent {run.method_name!r} (seed {run.seed}): {type(error).__name__}: {error}") from error
-
-
-def _run_here(groups: list[list[Run]], pending: list[int], folder: Path, overwrite: bool, tick: Tick) -> dict[str, str]:
-    failures = {}
-    for at in pending:
+    def ask(member: int, question: Callable[[], Answer]) -> Answer | None:
+        """An agent's answer; whatever goes wrong there is its own."""
         try:
-            run_group(groups[at], folder, overwrite, tick)
-        except AgentError as error:
-            failures[groups[at][0].method_name] = str(error)
+            return question()
+        except (Exception, SystemExit) as error:
+            name, seed = runs[member].method_name, runs[member].seed
+            failures[member] = AgentError(f"Agent {name!r} (seed {seed}): {type(error).__name__}: {error}")
+            failures[member].__cause__ = error
+            return None
+
+    def decide(member: int, observation: Observation) -> tuple[Plan, Plan]:
+        requested, plan = codec.decode(member, agents[member].act(observation, infos[member]))
+        lifetime.check(member, plan)
+        return requested, plan
+
+    for member, run in enumerate(runs):
+        ask(member, partial(agents[member].reset, codec.spec, run.seed))
+    while True:
+        active = [m for m in np.flatnonzero(~lifetime.over).tolist() if m not in failures]
+        if not active:
+            return lives, failures
+        seen = codec.observe_all(active)
+        decided = {}
+        for row, member in enumerate(active):
+            answer = ask(member, partial(decide, member, {name: values[row] for name, values in seen.items()}))
+            if answer is not None:
+                decided[member] = answer
+        for member, outcome in lifetime.step({m: plan for m, (_, plan) in decided.items()}).items():
+            requested = decided[member][0]
+            lives[member].append(Decision(requested, outcome, online_accuracy(outcome)))
+            infos[member] = codec.info(member, requested, outcome)
+            tick(outcome.stop - outcome.start)
+
+
+def _run_here(groups: list[list[Run]], pending: list[int], folder: Path, overwrite: bool, tick: Tick) -> Failures:
+    failures: Failures = {}
+    for at in pending:
+        failures |= run_group(groups[at], folder, overwrite, tick)
     return failures
 
 
@@ -138,15 +155,15 @@ def _run_in_processes(
     overwrite: bool,
     threads: int,
     tick: Tick,
-) -> dict[str, str]:
+) -> Failures:
     context = multiprocessing.get_context("spawn")
     ticks: SimpleQueue[int] = context.SimpleQueue()
     workers = min(threads, len(pending))
     others = set(multiprocessing.active_children())  # the caller's own
     pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(ticks,))
-    failures = {}
+    failures: Failures = {}
     try:
-        futures: dict[Future[None], int] = {
+        futures: dict[Future[Failures], int] = {
             pool.submit(_work, study, at, [run.id for run in groups[at]], folder, overwrite): at for at in pending
         }
         waiting = set(futures)
@@ -156,9 +173,7 @@ def _run_in_processes(
                 tick(ticks.get())
             for future in done:
                 try:
-                    future.result()
-                except AgentError as error:
-                    failures[groups[futures[future]][0].method_name] = str(error)
+                    failures |= future.result()
                 except BrokenProcessPool as error:
                     raise FileError(
                         "A worker process died, perhaps for want of memory. Finished runs are kept: run the same "
@@ -190,9 +205,9 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _work(study: Study, at: int, ids: list[str], folder: Path, overwrite: bool) -> None:
+def _work(study: Study, at: int, ids: list[str], folder: Path, overwrite: bool) -> Failures:
     assert _ticks is not None
     runs = study.groups()[at]
     if [run.id for run in runs] != ids:
         raise AgentError(f"{runs[0].method_name!r} was changed while the study ran; run the same command again.")
-    run_group(runs, folder, overwrite, _ticks.put)
+    return run_group(runs, folder, overwrite, _ticks.put)

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
-import sys
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import plastic_env
 from plastic_env import agents, scenarios
-from plastic_env.agents import METHODS, Method
-from plastic_env.agents.learned import policy
+from plastic_env.agents import Method
 from plastic_env.env.episode import EpisodeSettings
-from plastic_env.errors import AgentError, InvalidSetting, look_up
-from plastic_env.learner.settings import LearnerSettings
+from plastic_env.errors import AgentError, InvalidSetting
 from plastic_env.plain import describe
 from plastic_env.scenarios import NAMESPACE, find
 from plastic_env.streams.stream import Scenario
+from plastic_env.study.methods import find_method
 
 MOST_STACKED = 32  # learners trained as one population
 
@@ -30,8 +27,7 @@ MOST_STACKED = 32  # learners trained as one population
 class Run:
     """One method on one scenario with one seed.
 
-    source: the text of the agent's file if it is not one of the project's own, or a digest of a learned policy: it is
-        part of what was run.
+    source: what decides the result besides the project's own code (see `Found`).
     """
 
     scenario_name: str
@@ -60,13 +56,18 @@ class Run:
 
     @property
     def id(self) -> str:
-        """Readable, and another one for other settings."""
+        """Readable, the name of a file anywhere, and another one for other settings."""
         digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
-        return f"{self.method_name}-seed{self.seed:03d}-{digest[:8]}"
+        name = re.sub(r"[^+=.\w-]", "_", self.method_name)
+        return f"{name}-seed{self.seed:03d}-{digest[:8]}"
 
     def path(self, folder: Path) -> Path:
         """Where its result is kept."""
         return folder / f"{self.id}.parquet"
+
+    def error_path(self, folder: Path) -> Path:
+        """Where it is kept what went wrong, if it failed."""
+        return folder / f"{self.id}.error.json"
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,7 @@ class Study:
     """Methods compared on one scenario over the same seeds; names only, so that any process can rebuild it.
 
     scenario: name. changes: (setting, value) pairs of the scenario that differ from its defaults.
-    methods: names in `METHODS`, "path/to/file.py:ClassName" for an agent of the user's own, or "ppo:path/to/file" or
-        "cma:path/to/file" for a policy that was learned.
+    methods: what `find_method` understands.
     tests: what is tested at the end of each task (see `EpisodeSettings`).
     """
 
@@ -132,61 +132,8 @@ class Study:
         return found
 
 
-def find_method(name: str) -> tuple[str, Method, str]:
-    """A method by name, made of the class that "path/to/file.py:ClassName" points at, or of the policy in a file
-    ("ppo:path/to/file").
-
-    Such a class follows the `Agent` protocol, can be made without arguments, and may have an attribute `learner`
-    (`LearnerSettings`). A run is identified by the file's text and the fields of the agent, if it is a dataclass;
-    of other files that it reads, nothing is known: after a change to these, run with `overwrite`.
-
-    Returns:
-        Its label, the method, and the text of the file ("" for the project's own; a digest for a policy's).
-    """
-    learned = policy.method_of(name)
-    if learned is not None:
-        return learned
-    path, colon, class_name = name.rpartition(":")
-    if not (colon and path.endswith(".py")):
-        return name, look_up(METHODS, name, "method (or path/to/file.py:ClassName, ppo:FILE, cma:FILE, fixed:FILE)"), ""
-    file = Path(path)
-    if not file.is_file():
-        raise AgentError(f"There is no file {path!r} to load the agent {class_name} from (looked in {Path.cwd()}).")
-    module = _load_module(file)
-    agent = getattr(module, class_name, None)
-    if not isinstance(agent, type) or not all(callable(getattr(agent, part, None)) for part in ("reset", "act")):
-        classes = [key for key, value in vars(module).items() if isinstance(value, type) and hasattr(value, "act")]
-        raise AgentError(
-            f"{path} has no agent class {class_name!r} with the methods reset and act; "
-            f"classes there with act: {', '.join(classes) or 'none'}."
-        )
-    try:
-        describe(agent())
-    except Exception as error:
-        raise AgentError(f"{class_name} of {path} can't be made without arguments: {error}") from error
-    learner = getattr(agent, "learner", LearnerSettings())
-    if not isinstance(learner, LearnerSettings):
-        raise AgentError(f"{class_name}.learner is {learner!r}; give plastic_env.LearnerSettings(...).")
-    return class_name, Method(f"{class_name} of {path}", agent, learner), file.read_text()
-
-
 def _named(scenario: str, split: str) -> str:
     return f"{scenario} (split {split})" if split else scenario
-
-
-def _load_module(file: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(file.stem, file.resolve())
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(file.stem, module)  # dataclasses look their module up
-    if str(file.resolve().parent) not in sys.path:
-        sys.path.append(str(file.resolve().parent))  # for what it imports from beside it
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise AgentError(f"{file} can't be imported: {type(error).__name__}: {error}") from error
-    return module
 
 
 @cache

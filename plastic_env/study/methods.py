@@ -1,0 +1,155 @@
+"""Methods by what people write: a name, a class of their own, a learned policy, each with options."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from plastic_env.agents import METHODS, Method
+from plastic_env.agents.learned import policy
+from plastic_env.errors import AgentError, PlasticEnvError, look_up, named_value
+from plastic_env.learner.settings import LearnerSettings
+from plastic_env.plain import describe
+
+ENTRY_POINTS = "plastic_env.agents"  # the group by which installed packages offer agents
+FORMS = "a name; path/to/file.py:Class or package.module:Class; ppo:FILE, cma:FILE or fixed:FILE"
+_WRITTEN = re.compile(r"(?P<name>.*?)(?P<options>(\+[A-Za-z_]\w*(=[^+]*)?)*)", re.DOTALL)
+
+
+class Found(NamedTuple):
+    """A method that was asked for.
+
+    label: how results name it. method: what is run. source: what decides results besides the project's own code: the
+        text of the agent's module, or a digest of the policy's file.
+    """
+
+    label: str
+    method: Method
+    source: str = ""
+
+
+def find_method(written: str) -> Found:
+    """The method that somebody has written down.
+
+    It is one of `METHODS`; "path/to/file.py:Class" or "package.module:Class", an agent of the user's own; "ppo:FILE",
+    "cma:FILE" or "fixed:FILE", a learned policy; or what an installed package offers in the entry-point group
+    "plastic_env.agents", an agent class or a `Method`. Each may be followed by options (see `Method.varied`), as in
+    "grow+trainability=two_speed+events=5".
+
+    A class of the user's own follows the `Agent` protocol, can be made without arguments, and may have an attribute
+    `learner` (`LearnerSettings`). A run is identified by the text of its module and its fields, if it is a dataclass;
+    of other files that it reads, nothing is known: after a change to these, run with `overwrite`.
+
+    Raises:
+        UnknownName: no such method or option. AgentError: it can't be loaded, or is no agent.
+    """
+    parts = _WRITTEN.fullmatch(written)
+    assert parts is not None  # anything at all has that form
+    found = _find(parts["name"])
+    if not parts["options"]:
+        return found
+    options = dict(named_value(option, f"{parts['name']}+") for option in parts["options"][1:].split("+"))
+    try:
+        varied = found.method.varied(**options)
+        describe(varied.make())
+    except PlasticEnvError:
+        raise
+    except Exception as error:
+        raise AgentError(f"{parts['name']!r} refuses the options {options}: {_tell(error)}") from error
+    return Found(found.label + parts["options"], varied, found.source)
+
+
+def offered() -> dict[str, importlib.metadata.EntryPoint]:
+    """The agents that installed packages offer, by name."""
+    return {entry.name: entry for entry in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+
+
+def _find(name: str) -> Found:
+    learned = policy.method_of(name)
+    if learned is not None:
+        return Found(*learned)
+    if name in METHODS:
+        return Found(name, METHODS[name])
+    place, colon, class_name = name.rpartition(":")
+    if colon:
+        module = _load_file(Path(place), class_name) if place.endswith(".py") else _load_module(place, class_name)
+        return Found(class_name, _method(getattr(module, class_name, None), module, name), _text(module))
+    entries = offered()
+    if name not in entries:
+        look_up(dict.fromkeys((*METHODS, *entries)), name, f"method (it is {FORMS})")
+    return _offered(entries[name])
+
+
+def _offered(entry: importlib.metadata.EntryPoint) -> Found:
+    """What a package offers."""
+    try:
+        thing = entry.load()
+        module = importlib.import_module(entry.module)
+    except (Exception, SystemExit) as error:
+        raise AgentError(f"The agent {entry.name!r} ({entry.value}) can't be imported: {_tell(error)}") from error
+    made = thing if isinstance(thing, Method) else _method(thing, module, entry.name)
+    return Found(entry.name, made, _text(module))
+
+
+def _method(agent: Any, module: ModuleType, name: str) -> Method:
+    """A method of an agent class."""
+    if not isinstance(agent, type) or not _acts(agent):
+        classes = [key for key, value in vars(module).items() if isinstance(value, type) and _acts(value)]
+        raise AgentError(
+            f"{name!r} names no agent class with the methods reset and act; such classes there: "
+            f"{', '.join(classes) or 'none'}."
+        )
+    try:
+        describe(agent())
+    except Exception as error:
+        raise AgentError(f"{name!r} can't be made without arguments: {_tell(error)}") from error
+    learner = getattr(agent, "learner", LearnerSettings())
+    if not isinstance(learner, LearnerSettings):
+        raise AgentError(f"learner of {name!r} is {learner!r}; give plastic_env.LearnerSettings(...).")
+    return Method((agent.__doc__ or name).strip().splitlines()[0], agent, learner)
+
+
+def _acts(thing: object) -> bool:
+    return all(callable(getattr(thing, part, None)) for part in ("reset", "act"))
+
+
+def _load_module(place: str, class_name: str) -> ModuleType:
+    if not all(part.isidentifier() for part in place.split(".")):
+        raise AgentError(f"{place}:{class_name} is no agent; a method is {FORMS}.")
+    try:
+        return importlib.import_module(place)
+    except (Exception, SystemExit) as error:
+        raise AgentError(f"The module {place} of {class_name} can't be imported: {_tell(error)}") from error
+
+
+def _load_file(file: Path, class_name: str) -> ModuleType:
+    if not file.is_file():
+        raise AgentError(
+            f"There is no file {str(file)!r} to load the agent {class_name} from (looked in {Path.cwd()})."
+        )
+    spec = importlib.util.spec_from_file_location(file.stem, file.resolve())
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(file.stem, module)  # dataclasses look their module up
+    if str(file.resolve().parent) not in sys.path:
+        sys.path.append(str(file.resolve().parent))  # for what it imports from beside it
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise AgentError(f"{file} can't be imported: {_tell(error)}") from error
+    return module
+
+
+def _text(module: ModuleType) -> str:
+    return Path(module.__file__).read_text() if module.__file__ else ""
+
+
+def _tell(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
