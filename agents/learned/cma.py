@@ -32,7 +32,7 @@ class CMASettings:
     candidates: per generation. lives: of each candidate in a generation, on as many instances.
     sigma: standard deviation of the first generation's parameters, around those of a policy that waits.
     patience: how firmly that one waits: the log-odds by which the menu's first item and its longest budget are
-        preferred. Without it, half of the first generation decides at every opportunity, which takes long and does harm.
+        preferred. Without it, half of the first generation decides at every opportunity: slow, and harmful.
     fields: what the policy sees (see `Features`): few, since each adds parameters.
     hidden: widths of hidden layers; none makes a linear policy.
     head: a name in `HEADS`. An ordinal one has far fewer parameters, and needs a menu that is in order.
