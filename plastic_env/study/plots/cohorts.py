@@ -44,7 +44,8 @@ def draw_river(river: River, ax: Axes | None = None, *, key: bool = True) -> Axe
     ax = axes_or_new(ax)
     x = np.append(river.updates, river.end)
     live = np.concatenate([river.live, river.live[:, -1:]], axis=1)  # the last count stands until the end
-    tops = np.vstack([np.zeros(live.shape[1]), live.cumsum(0)])
+    known = np.isfinite(live).all(0)
+    tops = np.vstack([np.zeros(len(x)), np.where(known, live, 0).cumsum(0)])
     shades = _shades(river)
     middles = (river.edges[:-1] + river.edges[1:]) / 2
     colours = [FOUNDERS, *(shades.to_rgba(middle) for middle in middles)]
@@ -54,7 +55,7 @@ def draw_river(river: River, ax: Axes | None = None, *, key: bool = True) -> Axe
             ax.fill_between(x, tops[at], tops[at + 1], where=_until_next(there), step="post", color=fill, linewidth=0)
             line = np.where(there, tops[at + 1], np.nan)
             ax.plot(x, line, drawstyle="steps-post", color="white", linewidth=0.5)
-    ax.plot(x, tops[-1], drawstyle="steps-post", color="black", linewidth=1.2)
+    ax.plot(x, np.where(known, tops[-1], np.nan), drawstyle="steps-post", color="black", linewidth=1.2)
     if not _has_births(river):
         ax.text(0.02, 0.05, "no births", transform=ax.transAxes)
     elif key:

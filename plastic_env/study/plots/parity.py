@@ -10,6 +10,7 @@ import numpy as np
 
 from plastic_env.study.plots.style import (
     MARKERS,
+    NO_NEWBORNS,
     QUIET,
     Band,
     axes_or_new,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NO_BIRTHS = "no births"
+NOTHING = "no unit was born beside older ones"
 QUADRANTS = {
     (0, 1): "forward-active\nbackward-starved",
     (1, 1): "forward-active\nbackward-fed",
@@ -67,13 +68,13 @@ def draw_parity_by_age(methods: Mapping[str, Band], ax: Axes | None = None, *, o
     seen = [values[np.isfinite(values)] for r in ratios.values() for values in (r.low, r.middle, r.high)]
     shown = np.concatenate([np.zeros(0), *seen])
     if not shown.size:
-        return say("no unit was born beside older ones", ax)
+        return say(NOTHING, ax)
     ax.axhline(1, color=QUIET, linewidth=0.8)
     finals = {name: draw_band(band, ax, line_style(at, len(band))) for at, (name, band) in enumerate(ratios.items())}
     ratio_axis(ax, "y", shown.min(), shown.max())
     ax.grid(axis="y", color="0.9")
     ax.margins(x=0.02)
-    return label_lines(finals, ax, absent=NO_BIRTHS)
+    return label_lines(finals, ax, absent=NO_NEWBORNS)
 
 
 def draw_geometry(methods: Mapping[str, Geometry], ax: Axes | None = None, *, cohorts: bool = True) -> Axes:
@@ -89,18 +90,20 @@ def draw_geometry(methods: Mapping[str, Geometry], ax: Axes | None = None, *, co
     for at, paths in enumerate(kept.values()):
         _draw_paths(paths, ax, at, cohorts)
     ends = {name: float(np.median(paths[:, 1, 1])) if len(paths) else np.nan for name, paths in kept.items()}
-    return label_lines(ends, ax, lines=False, absent=NO_BIRTHS)
+    return label_lines(ends, ax, lines=False, absent=NO_NEWBORNS)
 
 
 def geometry_figure(title: str, methods: Mapping[str, Geometry], columns: int = 2) -> Figure:
-    """`draw_geometry` in a panel per method, on equal axes."""
-    figure, grid = panels(title, list(methods), (4.2, 3.6), columns)
-    kept = [_paths(geometry) for geometry in methods.values()]
-    for at, (ax, paths) in enumerate(zip(grid, kept, strict=True)):
-        if _draw_field(kept, ax):
-            _draw_paths(paths, ax, at)
-            if not len(paths):
-                ax.text(0.5, 0.5, NO_BIRTHS, transform=ax.transAxes, ha="center", va="center", color=QUIET)
+    """`draw_geometry` in a panel for each method that has newborns, on equal axes; the title names the others."""
+    kept = {name: _paths(geometry) for name, geometry in methods.items()}
+    shown = [name for name, paths in kept.items() if len(paths)]
+    without = [name for name in kept if name not in shown]
+    if without:
+        title = f"{title}\n{NO_NEWBORNS}: {', '.join(without)}"
+    figure, grid = panels(title, shown, (4.2, 3.6), columns, empty=NOTHING)
+    for ax, name in zip(grid, shown, strict=True):
+        _draw_field(list(kept.values()), ax)
+        _draw_paths(kept[name], ax, list(kept).index(name))
     label_outer(grid)
     return figure
 
@@ -116,7 +119,7 @@ def _draw_field(kept: Sequence[np.ndarray], ax: Axes, cohorts: bool = True) -> b
     ax.set(xlabel="gradient parity (1: equal to older units)", ylabel="activation parity (1: equal to older units)")
     shown = [paths if cohorts else np.median(paths, 0, keepdims=True) for paths in kept if len(paths)]
     if not shown:
-        say("no unit was born beside older ones", ax)
+        say(NOTHING, ax)
         return False
     every = np.concatenate(shown).reshape(-1, 2)
     for which, low, high in zip("xy", every.min(0), every.max(0), strict=True):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 COLOURS = ("#000000", "#E69F00", "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#7F7F7F", "#8C6D1F", "#3B3B98")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (8, 2)))
 MARKERS = "os^Dv*PXdp<>"
+NO_NEWBORNS = "no newborns"
 QUIET = "0.4"  # of what is beside the point: reference lines, remarks
 LABEL_SIZE = 9  # points
 MOST_TICKS = 7
@@ -58,19 +59,30 @@ def axes_or_new(ax: Axes | None, size: tuple[float, float] = (7.2, 4.4)) -> Axes
     return Figure(figsize=size, layout="constrained").subplots()
 
 
-def panels(title: str, names: Sequence[str], size: tuple[float, float], columns: int = 2) -> tuple[Figure, list[Axes]]:
-    """A figure with axes for each name, alike in their limits; size: of each in inches. One empty axes for no names."""
+def panels(
+    title: str,
+    names: Sequence[str],
+    size: tuple[float, float],
+    columns: int = 2,
+    *,
+    empty: str = "no method to show",
+) -> tuple[Figure, list[Axes]]:
+    """A figure with axes for each name, alike in their limits.
+
+    size: of each in inches. empty: what a figure without names says.
+    """
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     columns = max(1, min(columns, len(names)))
     rows = max(1, -(-len(names) // columns))
-    figure = Figure(figsize=(size[0] * columns + 0.9, size[1] * rows + 0.6), layout="constrained")
+    figure = Figure(figsize=(size[0] * columns + 0.9, size[1] * rows + 0.6), layout=ConstrainedLayoutEngine(w_pad=0.1))
     figure.suptitle(title, fontsize=11)
     grid = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
     for ax, name in zip(grid, names, strict=False):
         ax.set_title(name, fontsize=10)
     if not names:
-        say("no method to show", grid[0])
+        say(empty, grid[0])
         return figure, []
     for ax in grid[len(names) :]:
         ax.set_axis_off()
@@ -127,8 +139,15 @@ def draw_point(x: Interval, y: Interval, ax: Axes, at: int) -> Axes:
     for interval, draw, other in ((x, ax.hlines, y.mean), (y, ax.vlines, x.mean)):
         if math.isfinite(interval.low) and math.isfinite(other):
             draw(other, interval.low, interval.high, color=colour(at), linewidth=1.2)
-    style: dict[str, Any] = {"markersize": 7, "markeredgecolor": "white", "markeredgewidth": 0.6, "linestyle": "none"}
-    ax.plot([x.mean], [y.mean], MARKERS[at % len(MARKERS)], color=colour(at), **style)
+    marker = MARKERS[at % len(MARKERS)]
+    size = 10 if marker == "*" else 7  # stars are slender
+    style: dict[str, Any] = {
+        "markersize": size,
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.6,
+        "linestyle": "none",
+    }
+    ax.plot([x.mean], [y.mean], marker, color=colour(at), **style)
     return ax
 
 

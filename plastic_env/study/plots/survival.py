@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from plastic_env.study.plots.style import Band, axes_or_new, colour, draw_band, label_lines, line_style, say
+from plastic_env.study.plots.style import (
+    NO_NEWBORNS,
+    Band,
+    axes_or_new,
+    colour,
+    draw_band,
+    label_lines,
+    line_style,
+    say,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +56,7 @@ def draw_survival(methods: Mapping[str, Survival], ax: Axes | None = None) -> Ax
     ax.set_ylim(-0.03, 1.03)
     ax.margins(x=0.02)
     ax.grid(axis="y", color="0.9")
-    return label_lines(finals, ax, absent="no births")
+    return label_lines(finals, ax, absent=NO_NEWBORNS)
 
 
 def _known(survival: Survival) -> bool:
