@@ -1,5 +1,8 @@
 """What pictures show, measured of results made by hand and of real ones."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,7 +12,7 @@ from plastic_env.agents.structural import Dense
 from plastic_env.errors import InvalidSetting, UnknownName
 from plastic_env.learner.cohorts import CohortPoint
 from plastic_env.learner.replacement import ContinualBackprop
-from plastic_env.study import measures
+from plastic_env.study import measures, plots
 from plastic_env.study.results import Result
 from plastic_env.study.runner import run_study
 from plastic_env.study.sweep import Study
@@ -201,6 +204,17 @@ def test_spending_scores_and_differences():
         measures.taoa_differences({"base": [FIRST]}, "dense")
     with pytest.raises(InvalidSetting, match="no seed in common"):
         measures.taoa_differences({"base": [FIRST], "mine": [SECOND]}, "base")
+
+
+def test_the_page_on_pictures_names_what_there_is_and_its_code_runs(tmp_path, monkeypatch):
+    page = (Path(__file__).parent.parent / "docs" / "pictures.md").read_text()
+    drawn = {name for name in plots.__all__ if name.startswith("draw_") or name.endswith("_figure")}
+    parts = {"draw_accuracy", "draw_edits", "draw_lines"}  # of the first figure
+    assert set(re.findall(r"`(draw_\w+\w|\w+_figure)`", page)) == drawn - parts
+    assert all(callable(getattr(measures, name)) for name in re.findall(r"\| `measures\.(\w+)`", page))
+    monkeypatch.chdir(tmp_path)
+    exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], {})
+    assert {path.name for path in tmp_path.iterdir()} == {"results", "rivers.svg", "parity.png"}
 
 
 @pytest.fixture(scope="module")

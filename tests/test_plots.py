@@ -56,6 +56,11 @@ SURVIVAL = plots.Survival(
 SCORES = plots.Scores(["dense", "grow"], ["a", "b", "c"], np.array([[0.7, 0.2, NAN], [0.75, 0.1, 0.5]]))
 
 
+def render(figure, form="png"):
+    """Draw it whole, small."""
+    figure.savefig(io.BytesIO(), format=form, dpi=20)
+
+
 def texts(ax):
     return [text.get_text() for text in ax.texts]
 
@@ -90,7 +95,7 @@ def test_each_picture_comes_on_given_axes_or_on_its_own_and_in_both_formats(name
     own = draw(data)
     assert own.figure is not given.figure
     for form in ("png", "svg"):
-        own.figure.savefig(io.BytesIO(), format=form)
+        render(own.figure, form)
     assert not list(tmp_path.iterdir())
     assert own.get_xlabel() or name in {"accuracy", "edits", "heat_map"}
 
@@ -112,7 +117,7 @@ def test_each_picture_comes_on_given_axes_or_on_its_own_and_in_both_formats(name
 def test_axes_say_when_there_is_nothing_to_see(draw, nothing, says):
     ax = draw(nothing)
     assert any(says in text for text in texts(ax))
-    ax.figure.savefig(io.BytesIO())
+    render(ax.figure)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +135,7 @@ def test_figures_of_panels_have_one_per_method(figure, data):
     assert [bool(ax.get_ylabel()) for ax in shown] == [True, False, True]
     assert [bool(ax.get_xlabel()) for ax in shown] == [False, True, True]
     assert len({ax.get_ylim() for ax in shown}) == 1
-    made.savefig(io.BytesIO())
+    render(made)
     assert texts(figure("none", {}).axes[0])[0].startswith("no ")
 
 
@@ -153,7 +158,7 @@ def test_plasticity_figure_without_births_or_equal_tasks_says_so():
     figure = plots.plasticity_figure("x", {"dense": still})
     assert "per stretch" in figure.axes[0].get_title()
     assert texts(figure.axes[3]) == ["no unit was born beside older ones"]
-    figure.savefig(io.BytesIO())
+    render(figure)
 
 
 def test_curves_since_the_shift_skip_what_is_not_known():
@@ -193,7 +198,7 @@ def test_river_ends_where_nobody_lived_on():
     assert ax.collections[0].get_datalim(ax.transData).extents.tolist() == [0, 0, 10, 6]
     total = next(line for line in ax.lines if line.get_color() == "black")
     np.testing.assert_array_equal(total.get_ydata(), [6, 7, NAN, NAN])
-    ax.figure.savefig(io.BytesIO())
+    render(ax.figure)
 
 
 def test_parity_is_drawn_as_ratios_around_one():
