@@ -1,10 +1,9 @@
-"""Summaries, tables and curves of results made by hand."""
+"""Summaries and tables of results made by hand."""
 
 import numpy as np
 import pytest
 
 from plastic_env.study import report
-from plastic_env.study.plots import plasticity_figure
 from plastic_env.study.results import Result
 
 
@@ -92,18 +91,6 @@ def test_tests_are_those_after_the_last_task_that_was_tested():
     assert np.isnan(ended.test_accuracy())  # it was cut short
 
 
-def test_curves_of_streams_whose_shifts_differ_are_cut_into_equal_stretches():
-    one = made([0.3, 0.6, 0.9], [[2, 4]] * 3, [[0, 0]] * 3, [10] * 3)
-    other = made([0.3, 0.6, 0.9], [[2, 4]] * 3, [[0, 0]] * 3, [10] * 3, shifts=(4, 11))
-    assert report.curves([one, one]).task_ends.tolist() == [5, 10, 15]
-    cut = report.curves([one, other])
-    assert cut.task_ends.tolist() == list(range(1, 16))
-    assert cut.accuracy[1].tolist() == [0.3] * 5 + [0.6] * 5 + [0.9] * 5
-    top = plasticity_figure("x", {"a": cut}).axes[0]
-    assert "per stretch" in top.get_title()
-    assert "per task" in plasticity_figure("x", {"a": report.curves([one, one])}).axes[0].get_title()
-
-
 def test_table_by_hand():
     lines = report.as_table(
         {"dense": report.summarise([FIRST]), "mine": report.summarise([SECOND, FAILED])}
@@ -111,25 +98,3 @@ def test_table_by_hand():
     assert lines[2].split() == ["dense", "0.600", "[one", "seed]", "0.300", "0.900", "4.5", "0.33", "60", "1.00"]
     assert lines[3].startswith("mine (1 diverged)")
     assert lines[3].split()[-2:] == ["25", "0.42"]
-
-
-def test_curves_by_hand():
-    found = report.curves([FIRST, SECOND])
-    assert found.task_ends.tolist() == [5, 10, 15]
-    np.testing.assert_allclose(found.accuracy, [[0.3, 0.6, 0.9], [0.1, 0.2, 0.3]])
-    np.testing.assert_allclose(found.width, [[3, 4.5, 4.5], [3, 3, 3]])
-    np.testing.assert_allclose(found.parity, [[np.nan, -1, -2], [np.nan] * 3])
-    assert found.edits.tolist() == [5, 10]
-    assert np.isnan(report.curves([FAILED]).width[0, 2])
-
-
-def test_figure_draws_what_it_was_given():
-    figure = plasticity_figure("made by hand", {"mine": report.curves([FIRST, SECOND])})
-    top, raster, width, parity = figure.axes
-    np.testing.assert_allclose(top.lines[0].get_xdata(), [2.5, 7.5, 12.5])
-    np.testing.assert_allclose(top.lines[0].get_ydata(), [0.2, 0.4, 0.6])
-    assert len(top.collections) == 1  # the band
-    np.testing.assert_allclose(raster.lines[0].get_xdata(), [5, 10])
-    np.testing.assert_allclose(width.lines[0].get_ydata(), [3, 3.75, 3.75])
-    np.testing.assert_allclose(parity.lines[0].get_ydata(), np.exp([-1, -2]))
-    assert [text.get_text() for text in top.texts] == ["mine"]

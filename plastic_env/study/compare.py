@@ -8,7 +8,8 @@ from typing import Any
 
 from plastic_env.errors import AgentError
 from plastic_env.files import write_atomically
-from plastic_env.study import report
+from plastic_env.study import measures, report
+from plastic_env.study.plots import plasticity_figure
 from plastic_env.study.runner import Failures, run_study
 from plastic_env.study.sweep import Study
 
@@ -52,9 +53,7 @@ def compare(
     finished = run_study(study, folder, threads=threads, overwrite=overwrite, show_progress=show_progress)
     if not finished.results:
         raise AgentError("Every run failed. " + " ".join(dict.fromkeys(finished.failures.values())))
-    from plastic_env.study.plots import plasticity_figure  # matplotlib takes a while to import
-
-    curves = {name: report.curves(results) for name, results in finished.results.items()}
+    curves = {name: measures.curves(results) for name, results in finished.results.items()}
     picture = folder / "plasticity_curves.png"
     figure = plasticity_figure(study.scenario, curves)
     write_atomically(picture, lambda path: figure.savefig(path, format="png", dpi=150))

@@ -9,11 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from plastic_env.study.plots import Curves
 from plastic_env.study.results import Result
 from plastic_env.study.stats import Interval, fifths, mean_interval
-
-STRETCHES = 50  # that the updates are cut into where tasks can't be compared
 
 
 @dataclass(frozen=True)
@@ -60,25 +57,6 @@ def summarise(results: Sequence[Result]) -> Summary:
     )
 
 
-def curves(results: Sequence[Result]) -> Curves:
-    """What is drawn of one method's runs: task by task, or, if their shifts differ, in equal stretches."""
-    updates, shifts = results[0].settings["updates"], results[0].settings["shifts"]
-    alike = all(result.settings["shifts"] == shifts for result in results)
-    ends = (
-        np.array([*shifts, updates]) if alike else np.linspace(0, updates, min(STRETCHES, updates) + 1)[1:].astype(int)
-    )
-    starts = np.concatenate([[0], ends[:-1]])
-    accuracy = np.stack([result.online_accuracy() for result in results])
-    return Curves(
-        task_ends=ends,
-        accuracy=np.add.reduceat(accuracy, starts, axis=1) / (ends - starts),
-        width=np.stack([_at(ends, result, [np.mean(live) for live in result.rows["live"]]) for result in results]),
-        parity=np.stack([_at(ends, result, _parities(result)) for result in results]),
-        edits=np.unique(np.concatenate([_edits(result) for result in results])),
-        by_task=alike,
-    )
-
-
 def as_json(scenario: str, summaries: Mapping[str, Summary]) -> dict[str, Any]:
     """The summaries as JSON values; an interval's missing ends are null."""
     return {"scenario": scenario, "methods": {name: _method_json(summary) for name, summary in summaries.items()}}
@@ -115,31 +93,6 @@ def as_table(summaries: Mapping[str, Summary]) -> str:
         lines.append("  ".join(cells))
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(lines)
-
-
-def _at(positions: np.ndarray, result: Result, values: Sequence[float]) -> np.ndarray:
-    """`values`, known at the ends of the run's steps, as they stood at `positions`; NaN after a run's early end."""
-    stops = np.array(result.rows["stop"])
-    index = np.searchsorted(stops, positions)  # the first step that ends there or later
-    return np.append(values, np.nan)[index]
-
-
-def _parities(result: Result) -> list[float]:
-    """Log gradient parity after each step, averaged over the layers that have newborns and incumbents."""
-    pairs = zip(result.rows["log_gradient_parity"], result.rows["comparable"], strict=True)
-    return [np.mean(np.array(values)[where]) if any(where) else np.nan for values, where in pairs]
-
-
-def _edits(result: Result) -> np.ndarray:
-    """The updates at which the run was edited."""
-    rows = result.rows
-    edited = [
-        any(map(any, (grow, prune, recycle))) or rewind != "none" or reset
-        for grow, prune, recycle, rewind, reset in zip(
-            rows["grow"], rows["prune"], rows["recycle"], rows["rewind"], rows["reset"], strict=True
-        )
-    ]
-    return np.array(rows["start"])[edited]
 
 
 def _method_json(summary: Summary) -> dict[str, Any]:

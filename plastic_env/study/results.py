@@ -70,9 +70,12 @@ class Result:
 
     def cohorts(self) -> CohortHistory:
         """All cohorts of the run, through their lives."""
-        names = [f.name for f in fields(CohortPoint)]
-        steps = zip(*(self.rows[f"cohort_{name}"] for name in names), strict=True)
-        return CohortHistory([CohortPoint(*values) for step in steps for values in zip(*step, strict=True)])
+        return CohortHistory([point for step in range(len(self.rows["stop"])) for point in self.cohorts_at(step)])
+
+    def cohorts_at(self, step: int) -> list[CohortPoint]:
+        """Those seen in one step: right after its edit of units, if there was one, and then at its end."""
+        columns = (self.rows[f"cohort_{f.name}"][step] for f in fields(CohortPoint))
+        return [CohortPoint(*values) for values in zip(*columns, strict=True)]
 
     def last(self, name: str) -> np.ndarray:
         """A column's value after the last step."""
