@@ -20,6 +20,7 @@ from plastic_env.agents.integration import (
     UtilityGated,
 )
 from plastic_env.agents.maintenance import HeadReset, ReDo
+from plastic_env.agents.responsive import RecycleAfterFall
 from plastic_env.agents.structural import Dense, DenseRewind, Grow, Prune, Recycle, Reset
 from plastic_env.agents.turnover import CubicPrune, Elastic, Growing, GrowPrune, Saturation
 from plastic_env.errors import look_up
@@ -123,6 +124,9 @@ METHODS: dict[str, Method] = {
     "prune_no_rewind": Method("the same pruning without rewinding", lambda: Prune(rewind=False)),
     "dense_rewind": Method("all units, rewound when prune rewinds", DenseRewind),
     "recycle": Method("the weakest eighth by contribution utility replaced at each shift", Recycle),
+    "recycle_after_fall": Method(
+        "a batch after each shift, three quarters replaced if accuracy has fallen by .4", RecycleAfterFall
+    ),
     "cubic_prune": Method("magnitude pruning to half of the units, fast at first, nothing rewound", CubicPrune),
     "set": Method("at half width, the weakest units exchanged for random dormant ones", GrowPrune, _HALF),
     "rigl": Method(

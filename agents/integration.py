@@ -89,6 +89,26 @@ class Every(Integrate):
 
 
 @dataclass
+class At(Integrate):
+    """At given moments, whatever the learner does: what a gated schedule did on average, say, so as to tell what it
+    gains by responding from what it gains by its timing.
+
+    moments: updates, ascending; as many cohorts come. A moment at which nobody is asked waits for the next decision.
+    """
+
+    moments: tuple[int, ...] = ()
+
+    def reset(self, episode: EpisodeSpec, seed: int) -> None:
+        """There are as many cohorts as moments."""
+        super().reset(episode, seed)
+        self.events = len(self.moments)
+
+    def due(self, observation: Observation, info: dict[str, Any]) -> bool:
+        """Once the next moment has come."""
+        return bool(info["updates"] >= self.moments[self.done])
+
+
+@dataclass
 class Timed(Integrate):
     """Base of those that bring one cohort per task, at a moment that follows from the shifts so far."""
 

@@ -12,6 +12,7 @@ from plastic_env import EpisodeSettings, LearnerSettings, Lifetime
 from plastic_env.agents import METHODS
 from plastic_env.agents.integration import (
     AfterShift,
+    At,
     AwayFromShifts,
     BeforeShift,
     Every,
@@ -21,8 +22,9 @@ from plastic_env.agents.integration import (
     UtilityGated,
     integrated_by,
 )
+from plastic_env.agents.responsive import RecycleAfterFall
 from plastic_env.agents.turnover import CubicPrune, Elastic, Growing, GrowPrune, Saturation
-from plastic_env.env.encoding import GLOBAL_FIELDS, LAYER_FIELDS, Codec, EpisodeSpec
+from plastic_env.env.encoding import GLOBAL_FIELDS, LAYER_FIELDS, RULE_FIELDS, Codec, EpisodeSpec
 from plastic_env.scenarios import find
 
 SPEC = EpisodeSpec(capacity=(40, 20), live=(4, 2), updates=1000, max_budget=1000, boundaries="decision")
@@ -70,6 +72,35 @@ def test_times_around_shifts_by_hand():
     assert list(play(BeforeShift(events=4))) == [175, 275, 375, 475]
     assert list(play(BeforeShift(events=4, lead=10))) == [190, 290, 390, 490]
     assert list(play(AwayFromShifts(events=4))) == [150, 250, 350, 450]
+
+
+def test_given_moments_by_hand():
+    edits = play(At(moments=(30, 45, 130)))
+    assert list(edits) == [50, 75, 150]  # at the looks that follow, one cohort each: 25, 50, 75, 100, 125, 150
+    assert list(edits.values()) == [[9, 5], [15, 7], [20, 10]]
+    assert play(At()) == {}
+
+
+def test_recycling_after_a_fall_by_hand():
+    """Tasks from 300 on begin with a fall by .6, those before by .2; the look lasts a batch."""
+
+    def see(now, age):
+        return {"accuracy_change": 0.0 if now % 100 == 0 else -0.6 if now > 300 else -0.2}
+
+    asked = []
+    agent = RecycleAfterFall(weak=0.1)
+    act = agent.act
+    agent.act = lambda observation, info: asked.append((info["updates"], act(observation, info))) or asked[-1][1]
+    whole = EpisodeSpec((40, 20), (40, 20), 1000, 1000, "decision")
+    edits = play(agent, see, whole)
+    strong, weak = [301, 401, 501, 601, 701, 801, 901], [101, 201]
+    assert list(edits) == weak + strong
+    by_update = dict(asked)
+    assert [by_update[at]["recycle"].tolist() for at in (101, 301)] == [[4, 2], [30, 15]]
+    states = RULE_FIELDS["optimizer_state"]
+    assert [states[by_update[at]["optimizer_state"]] for at in (201, 301)] == ["fresh", "reset"]
+    assert [by_update[at]["budget"] for at in (0, 100, 101)] == [1000, 1, 1000]
+    assert list(play(RecycleAfterFall(look=3), see, whole)) == [at + 2 for at in strong]
 
 
 def test_a_gate_opens_at_parity_or_when_patience_ends():
