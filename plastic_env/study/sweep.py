@@ -21,6 +21,7 @@ from plastic_env.streams.stream import Scenario
 from plastic_env.study.methods import find_method
 
 MOST_STACKED = 32  # learners trained as one population
+LONGEST = 120  # characters of a method's name in names of files, which may have 255
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Run:
     def id(self) -> str:
         """Readable, the name of a file anywhere, and another one for other settings."""
         digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
-        name = re.sub(r"[^+=.\w-]", "_", self.method_name)
+        name = re.sub(r"[^+=.\w-]", "_", self.method_name)[:LONGEST]
         return f"{name}-seed{self.seed:03d}-{digest[:8]}"
 
     def path(self, folder: Path) -> Path:
