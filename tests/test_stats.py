@@ -96,7 +96,7 @@ def test_one_run_has_no_interval_and_equal_runs_an_empty_one():
     assert stats.mean_interval(np.full(4, 0.25)) == (0.25, 0.25, 0.25)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(scores)
 def test_averages_lie_within_the_scores(values):
     for average in (stats.mean_interval, stats.iqm_interval):
@@ -130,7 +130,7 @@ def test_paired_differences_by_hand():
     assert np.isnan(stats.paired_difference([0.4], [0.5]).low)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(scores)
 def test_differences_turn_round(values):
     there, back = stats.paired_difference(values, values[::-1]), stats.paired_difference(values[::-1], values)
@@ -155,7 +155,7 @@ def test_probability_of_improvement_draws_both_methods():
     assert stats.probability_of_improvement(x, y).mean == 6 / 9
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(scores, scores.map(lambda values: values[:, :1]))
 def test_improvement_and_its_opposite_add_up_to_one(x, y):
     x = x[:, :1]

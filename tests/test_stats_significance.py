@@ -56,7 +56,6 @@ def test_fishers_test_of_darwins_maize():
     assert exact == (np.abs(sums) >= abs(DARWIN[:14].sum())).mean()
 
 
-@settings(deadline=None)
 @given(pairs)
 @example([(1, 0), (2, 0), (0, 3)])
 def test_sign_flips_are_exact_and_symmetric(values):
@@ -74,7 +73,7 @@ def test_permutations_by_hand():
     assert permutation_test([0.5], [0.4, 0.1]) == pytest.approx((0.25, np.nan), nan_ok=True)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(whole, whole)
 @example([1, 2, 3], [2, 3, 4])
 def test_permutations_are_exact(a, b):

@@ -72,7 +72,7 @@ def test_without_censoring_it_is_the_plain_distribution():
     assert found == pytest.approx((PLACEBO.mean(), PLACEBO.mean() - half, PLACEBO.mean() + half))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(entries, st.floats(0.5, 0.99))
 def test_survival_is_the_product_limit_and_falls(data, confidence):
     time, seen = data
@@ -84,7 +84,7 @@ def test_survival_is_the_product_limit_and_falls(data, confidence):
     assert (curve.probability[known] <= curve.high[known]).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(entries)
 def test_median_lies_in_its_interval_and_the_mean_within_the_horizon(data):
     time, seen = data
@@ -106,8 +106,8 @@ def test_restricted_mean_counts_what_was_censored():
 
 
 def test_half_is_half_however_it_is_rounded():
-    for half in range(1, 40):
-        assert median_time(np.arange(1, 2 * half + 1), np.ones(2 * half, dtype=bool)).median == half
+    time = np.array([1, 1, 2, 3, 3, 4, 5, 6, 6, 7])  # .8, .7, and 5/7 of that at 3
+    assert median_time(time, (time != 4) & (np.arange(10) != 7)).median == 3
 
 
 def test_nobody_and_everybody():

@@ -95,8 +95,8 @@ def restricted_mean(time: np.ndarray, observed: np.ndarray, horizon: float, conf
         return Interval(mean, NAN, NAN)
     after = areas[::-1].cumsum()[::-1][1:]  # area from each time on
     deaths, at_risk = _counts(time, observed, curve.quantiles)
-    counts = (after > 0) & (deaths < at_risk)
-    variance = (after**2 * deaths / np.where(counts, at_risk * (at_risk - deaths), 1))[counts].sum()
+    more = after > 0  # so that some are left
+    variance = (after**2 * deaths)[more] @ (1 / (at_risk * (at_risk - deaths))[more])
     half = float(norm.ppf((1 + confidence) / 2) * np.sqrt(variance))
     return Interval(mean, mean - half, mean + half)
 
