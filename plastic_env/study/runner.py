@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -81,15 +81,29 @@ def run_group(runs: list[Run], folder: Path, overwrite: bool, tick: Tick) -> Non
 
     Each is stored, but for those that are there already, unless `overwrite`.
     """
-    first = runs[0]
-    lifetime = Lifetime(first.scenario, first.episode, len(runs))
+    lifetime = Lifetime(runs[0].scenario, runs[0].episode, len(runs))
+    lives: list[list[Decision]] = [[] for _ in runs]
+    for member, decision in live(runs, lifetime):
+        lives[member].append(decision)
+        tick(decision.outcome.stop - decision.outcome.start)
+    seeds = [run.seed for run in runs]
+    for member, run in enumerate(runs):
+        if overwrite or not run.path(folder).exists():
+            write_run(folder, run, lives[member], seeds, lifetime.streams[member])
+
+
+def live(runs: list[Run], lifetime: Lifetime) -> Iterator[tuple[int, Decision]]:
+    """Every decision of the runs' agents, by member of `lifetime`, as it has been carried out.
+
+    Raises:
+        AgentError: an agent went wrong.
+    """
     codec = Codec(lifetime)
-    agents = [first.method.make() for _ in runs]
+    agents = [run.method.make() for run in runs]
     for run, agent in zip(runs, agents, strict=True):
         _ask(run, lambda agent=agent, run=run: agent.reset(codec.spec, run.seed))  # type: ignore[misc]
     lifetime.begin({member: np.random.default_rng(run.seed) for member, run in enumerate(runs)})
     infos = [codec.info(member) for member in range(len(runs))]
-    lives: list[list[Decision]] = [[] for _ in runs]
     while not lifetime.over.all():
         requested, plans = {}, {}
         active = np.flatnonzero(~lifetime.over).tolist()
@@ -99,13 +113,8 @@ def run_group(runs: list[Run], folder: Path, overwrite: bool, tick: Tick) -> Non
             act = partial(agents[member].act, observation, infos[member])
             requested[member], plans[member] = _decide(runs[member], act, codec, member)
         for member, outcome in lifetime.step(plans).items():
-            lives[member].append(Decision(requested[member], outcome, online_accuracy(outcome)))
             infos[member] = codec.info(member, requested[member], outcome)
-            tick(outcome.stop - outcome.start)
-    seeds = [run.seed for run in runs]
-    for member, run in enumerate(runs):
-        if overwrite or not run.path(folder).exists():
-            write_run(folder, run, lives[member], seeds, lifetime.streams[member])
+            yield member, Decision(requested[member], outcome, online_accuracy(outcome))
 
 
 def _decide(run: Run, act: Callable[[], Action], codec: Codec, member: int) -> tuple[Plan, Plan]:
