@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
 
 # pixels; films want multiples of 16
-WIDTH, GUTTER, PANEL = 960, 130, 800
+WIDTH, GUTTER, PANEL = 976, 130, 800
+DPI = 100  # for what is told in points
 TITLE, HEADER, LEGEND, CURVE, FOOTER = 26, 58, 88, 190, 50
-BETWEEN, TALLEST = 14, 340  # space between layers; what cells may fill together, if that can be had
+BETWEEN, TALLEST = 14, 310  # space between layers; what cells may fill together, if that can be had
 LINE = 14  # height of a layer's label
 COLUMNS = (32, 64, 128, 256, 512)
 
 NOBODY, EDGE, BODY, RING, DOT = range(5)  # parts of a cell
 PARTS = 5
-FAINT = (216, 216, 216)  # the edge of a dormant slot
+FAINT = 216  # grey of a dormant slot's edge
 
-# of Okabe & Ito's colour-blind safe palette
-SHADES = 96  # few enough for a GIF, which has 256 colours
-BLUE, VERMILLION, PALE = "#0072B2", "#D55E00", "#9FC3DC"
+SHADES = 96  # of units: few enough for a GIF, which has 256 colours
+BLUE, VERMILLION, PALE = "#0072B2", "#D55E00", "#9FC3DC"  # of Okabe & Ito's colour-blind safe palette; pale blue
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class Grid:
 
     @staticmethod
     def of(slots: Sequence[int]) -> Grid:
-        """The largest cells with which the layers are no taller than `TALLEST`."""
+        """The largest cells that are no taller than `TALLEST` together."""
         for columns in COLUMNS:
             pitch = PANEL // columns
             heights = [-(-units // columns) * pitch for units in slots]
-            if sum(heights) + BETWEEN * (len(slots) - 1) <= TALLEST:
+            if sum(heights) <= TALLEST:
                 break
         places = np.cumsum([0, *(max(height, LINE) + BETWEEN for height in heights)]).tolist()
         return Grid(tuple(slots), columns, pitch, tuple(places[:-1]), places[-1] - BETWEEN)
@@ -95,7 +95,8 @@ class Painter:
         self.top = HEADER + (TITLE if title else 0)
         bottom = self.top + self.grid.height
         self.height = -(-(bottom + LEGEND + CURVE + FOOTER) // 16) * 16
-        self.figure = Figure(figsize=(WIDTH / 100, self.height / 100), dpi=100, facecolor="white")
+        inches = (WIDTH + 0.5) / DPI, (self.height + 0.5) / DPI  # matplotlib cuts off the half, and no whole pixel
+        self.figure = Figure(figsize=inches, dpi=DPI, facecolor="white")
         self.canvas = FigureCanvasAgg(self.figure)
         self.scale = _Scale.of(frame)
         if title:
@@ -170,15 +171,16 @@ class Painter:
         bar.set_xticks(*self.scale.ticks)
         bar.tick_params(labelsize=8, length=3, pad=2)
         self._write(GUTTER + 266, y, self.scale.name, fontsize=9)
-        x, side, up = GUTTER + 580, 13, self.height - y
-        for left, colour, words in ((x, FAINT, "dormant slot"), (x + 110, BLUE, "newest cohort")):
-            shade = "white" if colour == FAINT else colour
-            edge = np.array(colour) / 255 if colour == FAINT else colour
-            box = Rectangle((left, up - side / 2), side, side, facecolor=shade, edgecolor=edge, transform=None)
+        side, up = 13, self.height - y
+        for x, face, edge, words in (
+            (GUTTER + 580, "white", str(FAINT / 255), "dormant slot"),
+            (GUTTER + 690, BLUE, BLUE, "newest cohort"),
+        ):
+            box = Rectangle((x, up - side / 2), side, side, facecolor=face, edgecolor=edge, transform=None)
             self.figure.add_artist(box)
-            self._write(left + side + 6, y, words, fontsize=9)
+            self._write(x + side + 6, y, words, fontsize=9)
         for radius, colour in ((4.0, "white"), (2.7, "black")):
-            self.figure.add_artist(Circle((x + 110 + side / 2, up), radius, color=colour, transform=None))
+            self.figure.add_artist(Circle((x + side / 2, up), radius, color=colour, transform=None))
 
 
 @dataclass(frozen=True)
@@ -258,14 +260,13 @@ class _Curve:
         self.shifts.set_data(shifts, np.full(len(shifts), 1.03))
         edits = [at for at, _ in frame.edits]
         self.edits.set_data(edits, np.full(len(edits), 0.03))
-        self.now.set_data([now] if now else [], [present] if now else [])
-        late = now > 0.93 * frame.updates
-        self.number.set(
-            position=(now + (-0.012 if late else 0.012) * frame.updates, present - 0.08 * late if now else 0),
-            text=f"{present:.2f}" if now else "",
-            ha="right" if late else "left",
-        )
-        return [self.shifts, self.edits, self.short, self.long, self.now, self.number]
+        drawn: list[Artist] = [self.shifts, self.edits, self.short, self.long]
+        if np.isnan(present):
+            return drawn
+        self.now.set_data([now], [present])
+        self.number.set_position((now + 0.012 * frame.updates, present))
+        self.number.set_text(f"{present:.2f}")
+        return [*drawn, self.now, self.number]
 
     @staticmethod
     def _long(frame: Frame) -> int:

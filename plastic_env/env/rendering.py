@@ -74,7 +74,7 @@ class Frame:
 
     @property
     def present(self) -> float:
-        """Mean accuracy of the latest stretch; NaN before the first update."""
+        """Mean accuracy of the latest stretch; NaN before the first update, and where nobody watched."""
         latest = self.accuracy[-self.stretch :]
         return float(latest.mean()) if len(latest) else float("nan")
 
@@ -139,7 +139,7 @@ def headline(frame: Frame) -> str:
     if frame.shifts is not None:
         parts.append(f"task {len(frame.shifts) + 1}")
     parts.append(f"live {_listed([len(row.units) for row in frame.rows])}")
-    if frame.position:
+    if not np.isnan(frame.present):
         parts.append(f"online accuracy {frame.present:.2f}")
     if frame.diverged:
         parts.append("diverged")

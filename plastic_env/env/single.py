@@ -43,7 +43,7 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
         settings: how the learner lives.
         reward: a name in `REWARDS`, or a function of an `Outcome`.
         illegal: "clip" cuts counts to what is possible now and reports it in info, "raise" refuses them.
-        render_mode: None, "ansi" (text), "rgb_array" (an image [height, 960, 3] uint8, of a height that the layers
+        render_mode: None, "ansi" (text), "rgb_array" (an image [height, 976, 3] uint8, of a height that the layers
             decide), or "human" (a window that follows each step, where there is a display).
         colour: what units are coloured by in pictures: "age" or (gradient) "parity".
         device, dtype: where and in which precision the learner is computed. threads: CPU threads for `fork`.

@@ -131,12 +131,12 @@ def _palette(image: Image.Image) -> Image.Image:
     from PIL import Image
 
     counts = image.getcolors(image.width * image.height) or []
-    chosen: list[np.ndarray] = []
+    chosen = np.zeros((0, 3), dtype=np.int64)
     for colour in (np.array(colour) for _, colour in sorted(counts, reverse=True)):
-        if len(chosen) < 256 and all(np.abs(colour - other).max() > 4 for other in chosen):
-            chosen.append(colour)
+        if len(chosen) < 256 and (np.abs(chosen - colour).max(1) > 4).all():
+            chosen = np.append(chosen, colour[None], 0)
     palette = Image.new("P", (1, 1))
-    palette.putpalette(np.concatenate(chosen).tolist())
+    palette.putpalette(chosen.ravel().tolist())
     return palette
 
 
