@@ -19,14 +19,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `plastic-env`; returns the exit code: 0, 1 if an agent failed, 2 for a mistake, 130 after Ctrl-C."""
     asked = _parser().parse_args(arguments)
     try:
-        return _compare(asked)
+        code: int = asked.run(asked)
+        return code
     except PlasticEnvError as error:
         print(f"plastic-env: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(
-            "\nplastic-env: interrupted. Finished runs are kept: the same command goes on from there.", file=sys.stderr
-        )
+        print(f"\nplastic-env: interrupted. {asked.kept}", file=sys.stderr)
         return 130
 
 
@@ -76,7 +75,33 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--threads", type=int, metavar="N", help="cores to use (default: all)")
     compare.add_argument("--overwrite", action="store_true", help="run everything again")
     compare.add_argument("--json", action="store_true", help="print the table as JSON, and nothing else, on stdout")
+    compare.set_defaults(run=_compare, kept="Finished runs are kept: the same command goes on from there.")
+    _add_watch(commands)
     return parser
+
+
+def _add_watch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    watch = commands.add_parser(
+        "watch",
+        help="write a film of one learner's life",
+        description="Live one life of a method, just as it is lived unseen, and write a film of it: units that are "
+        "born, age and die, and the accuracy.",
+    )
+    watch.add_argument("scenario", metavar="SCENARIO", help="such as plastic_env/PermutedDigits-small-v0")
+    watch.add_argument("--method", required=True, metavar="M", help="as for compare")
+    watch.add_argument("--out", type=Path, required=True, metavar="FILE", help="life.gif or life.mp4")
+    watch.add_argument("--seed", type=int, default=0, metavar="N", help="default: %(default)s")
+    watch.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="other settings of the scenario"
+    )
+    length = watch.add_mutually_exclusive_group()
+    length.add_argument("--frames", type=int, default=200, metavar="N", help="about how many (default: %(default)s)")
+    length.add_argument("--every", type=int, metavar="K", help="a frame every so many updates instead")
+    watch.add_argument("--fps", type=float, default=12, metavar="F", help="frames per second (default: %(default)s)")
+    watch.add_argument(
+        "--colour", default="age", metavar="C", help="of units: age, or parity of their gradients (default: age)"
+    )
+    watch.set_defaults(run=_watch, kept="No film has been written.")
 
 
 def _compare(asked: argparse.Namespace) -> int:
@@ -107,6 +132,22 @@ def _compare(asked: argparse.Namespace) -> int:
     for complaint in comparison.complaints:
         print(f"plastic-env: {complaint}", file=sys.stderr)
     return 1 if comparison.failures else 0
+
+
+def _watch(asked: argparse.Namespace) -> int:
+    from plastic_env.study.film import FilmSettings, film
+    from plastic_env.study.sweep import Study
+
+    if asked.seed < 0:
+        raise InvalidSetting(f"--seed is {asked.seed}; give a whole number of at least 0.")
+    settings = FilmSettings(asked.frames, asked.every, asked.fps, asked.colour)
+    study = Study(asked.scenario, (asked.method,), (asked.seed,), tuple(map(named_value, asked.set)))
+    run = study.groups()[0][0]
+    made = film(run, asked.out, settings)
+    print(f"{asked.out}: {made.frames} frames; mean online accuracy {made.taoa:.3f}")
+    for note in study.notes():
+        print(f"note:   {note}")
+    return 0
 
 
 def _cores() -> int:

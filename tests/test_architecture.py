@@ -65,7 +65,7 @@ def test_importing_loads_nothing_heavy():
     code = (
         "import sys, plastic_env, plastic_env.agents.learned.ppo, plastic_env.agents.learned.cma;"
         "heavy = 'avalanche', 'matplotlib', 'mnist1d', 'PIL', 'scipy', 'sklearn', 'pandas', 'pyarrow', 'torchvision';"
-        "heavy += 'stable_baselines3', 'cmaes';"
+        "heavy += 'stable_baselines3', 'cmaes', 'imageio_ffmpeg';"
         "print([m for m in heavy if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

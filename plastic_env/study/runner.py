@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -85,29 +85,37 @@ def run_group(runs: list[Run], folder: Path, overwrite: bool, tick: Tick) -> Fai
     Each is stored, but for those that are there already, unless `overwrite`. An agent that raises, or asks for what
     can't be done, ends its own run only; what went wrong is returned.
     """
-    first = runs[0]
-    lifetime = Lifetime(first.scenario, first.episode, len(runs))
-    lifetime.begin({member: np.random.default_rng(run.seed) for member, run in enumerate(runs)})
-    lives, failures = _live(runs, lifetime, tick)
+    lifetime = Lifetime(runs[0].scenario, runs[0].episode, len(runs))
+    lives: list[list[Decision]] = [[] for _ in runs]
+    failures: dict[int, AgentError] = {}
+    for member, lived in live(runs, lifetime):
+        if isinstance(lived, AgentError):
+            failures[member] = lived
+            continue
+        lives[member].append(lived)
+        tick(lived.outcome.stop - lived.outcome.start)
     seeds = [run.seed for run in runs]
     for member, run in enumerate(runs):
-        if member not in failures and (overwrite or not run.path(folder).exists()):
+        if member in failures:
+            cause = failures[member].__cause__
+            write_failure(folder, run, str(failures[member]), "".join(traceback.format_exception(cause)))
+        elif overwrite or not run.path(folder).exists():
             write_run(folder, run, lives[member], seeds, lifetime.streams[member])
-    for member, error in failures.items():
-        write_failure(folder, runs[member], str(error), "".join(traceback.format_exception(error.__cause__)))
     return {(runs[member].method_name, runs[member].seed): str(error) for member, error in failures.items()}
 
 
-def _live(runs: list[Run], lifetime: Lifetime, tick: Tick) -> tuple[list[list[Decision]], dict[int, AgentError]]:
-    """Everybody's decisions, and by member what went wrong with those whose agents failed."""
+def live(runs: list[Run], lifetime: Lifetime) -> Iterator[tuple[int, Decision | AgentError]]:
+    """Every decision of the runs' agents, by member of `lifetime`, as it has been carried out.
+
+    Where an agent goes wrong, the error that says so, caused by its own, is the last that comes of its member.
+    """
     codec = Codec(lifetime)
     agents = [run.method.make() for run in runs]
-    lives: list[list[Decision]] = [[] for _ in runs]
+    lifetime.begin({member: np.random.default_rng(run.seed) for member, run in enumerate(runs)})
     infos = [codec.info(member) for member in range(len(runs))]
     failures: dict[int, AgentError] = {}
 
     def ask(member: int, question: Callable[[], Answer]) -> Answer | None:
-        """An agent's answer; whatever goes wrong there is its own."""
         try:
             return question()
         except (Exception, SystemExit) as error:
@@ -126,7 +134,7 @@ def _live(runs: list[Run], lifetime: Lifetime, tick: Tick) -> tuple[list[list[De
     while True:
         active = [m for m in np.flatnonzero(~lifetime.over).tolist() if m not in failures]
         if not active:
-            return lives, failures
+            break
         seen = codec.observe_all(active)
         decided = {}
         for row, member in enumerate(active):
@@ -135,9 +143,9 @@ def _live(runs: list[Run], lifetime: Lifetime, tick: Tick) -> tuple[list[list[De
                 decided[member] = answer
         for member, outcome in lifetime.step({m: plan for m, (_, plan) in decided.items()}).items():
             requested = decided[member][0]
-            lives[member].append(Decision(requested, outcome, online_accuracy(outcome)))
             infos[member] = codec.info(member, requested, outcome)
-            tick(outcome.stop - outcome.start)
+            yield member, Decision(requested, outcome, online_accuracy(outcome))
+    yield from failures.items()
 
 
 def _run_here(groups: list[list[Run]], pending: list[int], folder: Path, overwrite: bool, tick: Tick) -> Failures:
