@@ -14,7 +14,8 @@ def paired_difference(a: np.ndarray, b: np.ndarray, confidence: float = 0.95) ->
     """Mean of a - b and its percentile bootstrap interval; `a` and `b` [seeds] or [seeds, tasks] share their seeds.
 
     Percentile rather than BCa: BCa takes its acceleration from as many leave-one-out means as there are seeds, too few
-    to know it by, gives none where all differences agree, and covers worse where they have heavy tails.
+    to know it by, gives none where all differences agree, and covers hardly better where they are skewed and worse
+    where they have heavy tails.
 
     Raises:
         InvalidScores, InvalidSetting: NaN, shapes that differ or aren't allowed, a confidence outside of (0, 1).

@@ -46,7 +46,7 @@ def bwt(r: np.ndarray) -> np.ndarray:
 def forgetting(r: np.ndarray) -> np.ndarray:
     """Best accuracy before the last task less that at the end, over all tasks but the last; [...].
 
-    Chaudhry et al. 2018, equation 3. The best is taken over those checkpoints that tested the task, its own among them.
+    Chaudhry et al. 2018. The best is taken over those checkpoints that tested the task, its own among them.
     """
     r = _matrix(r, least=2)
     own = _diagonal(r)
