@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--json", action="store_true", help="print the table as JSON, and nothing else, on stdout")
     compare.set_defaults(run=_compare, kept="Finished runs are kept: the same command goes on from there.")
     _add_watch(commands)
+    _add_report(commands)
     return parser
 
 
@@ -102,6 +103,22 @@ def _add_watch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--colour", default="age", metavar="C", help="of units: age, or parity of their gradients (default: age)"
     )
     watch.set_defaults(run=_watch, kept="No film has been written.")
+
+
+def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    report = commands.add_parser(
+        "report",
+        help="write a page about a folder of results",
+        description="Write one HTML page about the results in a folder: numbers, tests, equal budgets, pictures, "
+        "settings, and what failed. It needs no other file and no network.",
+    )
+    report.add_argument("folder", type=Path, metavar="DIR", help="where results are, such as results/<scenario>")
+    report.add_argument("--question", default="", metavar="TEXT", help="what the study was for: the page's title")
+    report.add_argument(
+        "--reference", metavar="M", help="the method that others are compared with (default: dense, or the first)"
+    )
+    report.add_argument("--out", type=Path, metavar="FILE", help="default: report.html in DIR")
+    report.set_defaults(run=_report, kept="No report has been written.")
 
 
 def _compare(asked: argparse.Namespace) -> int:
@@ -147,6 +164,13 @@ def _watch(asked: argparse.Namespace) -> int:
     print(f"{asked.out}: {made.frames} frames; mean online accuracy {made.taoa:.3f}")
     for note in study.notes():
         print(f"note:   {note}")
+    return 0
+
+
+def _report(asked: argparse.Namespace) -> int:
+    from plastic_env.study.report import Asked, write_report
+
+    print(f"report: {write_report(asked.folder, asked.out, Asked(asked.question, asked.reference))}")
     return 0
 
 

@@ -98,11 +98,13 @@ class CohortHistory:
             raise InvalidSetting(
                 f"threshold={threshold!r}, smoothing={smoothing!r}; give a positive ratio and a weight in [0, 1)."
             )
-        entries: dict[tuple[int, int], tuple[int, bool]] = {}
-        for key in dict.fromkeys((p.layer, p.cohort) for p in self.points):
-            entries[key] = _first_passage(self.of(*key), np.log(threshold), smoothing)
-        whole = np.array([(*key, time) for key, (time, _) in entries.items()], dtype=np.int64).reshape(-1, 3)
-        integrated = np.array([done for _, done in entries.values()], dtype=bool)
+        lives: dict[tuple[int, int], list[CohortPoint]] = {}
+        for point in self.points:
+            lives.setdefault((point.layer, point.cohort), []).append(point)
+        level = float(np.log(threshold))
+        passed = [_first_passage(sorted(life, key=lambda p: p.age), level, smoothing) for life in lives.values()]
+        whole = np.array([(*key, time) for key, (time, _) in zip(lives, passed, strict=True)], np.int64).reshape(-1, 3)
+        integrated = np.array([done for _, done in passed], dtype=bool)
         return IntegrationTimes(whole[:, 0], whole[:, 1], whole[:, 2], integrated)
 
 

@@ -1,7 +1,7 @@
-"""Multiply-accumulates, at live width and per sample: they do not depend on how batches are stacked.
+"""What a network costs at live width: multiply-accumulates per sample, whatever batches it is stacked in; parameters.
 
-Only matrix products and convolutions are counted; elementwise work (activations, normalisation, pooling, biases,
-optimizer) is not.
+As multiply-accumulates, only matrix products and convolutions are counted; elementwise work (activations,
+normalisation, pooling, biases, optimizer) is not.
 """
 
 from __future__ import annotations
@@ -28,3 +28,11 @@ def training_macs(network: Network, widths: Sequence[int]) -> int:
     """One sample forward and backward: gradients of all weights, and of all activations but the inputs."""
     macs = layer_macs(network, widths)
     return 3 * sum(macs) - macs[0]
+
+
+def parameters(network: Network, widths: Sequence[int]) -> int:
+    """Weights, biases, and the gains and shifts of normalisation; widths as above."""
+    return sum(
+        above * (below * stage.block + (1 if stage.norm is None else 3))
+        for stage, below, above in zip(network.stages, widths[:-1], widths[1:], strict=True)
+    )

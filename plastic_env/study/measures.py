@@ -10,9 +10,10 @@ import numpy as np
 
 from plastic_env.errors import InvalidSetting, look_up
 from plastic_env.learner.cohorts import CohortPoint
-from plastic_env.study.plots import Band, Curves, EarlyLate, Geometry, River, Scores, Spending
+from plastic_env.study import stats
+from plastic_env.study.plots import Band, Curves, EarlyLate, Geometry, River, Scores, Spending, Survival
 from plastic_env.study.results import Result
-from plastic_env.study.stats import Interval, mean_bands, mean_interval
+from plastic_env.study.stats import Interval, mean_bands, mean_interval, paired_difference
 
 STRETCHES = 50  # that the updates are cut into where tasks can't be compared
 POINTS = 40  # most, of accuracy within a task
@@ -131,6 +132,19 @@ def times_to_integrate(results: Sequence[Result], threshold: float = 0.5, smooth
     )
 
 
+def survival(results: Sequence[Result]) -> Survival:
+    """Kaplan and Meier's estimate of who has not integrated yet, by age, from `times_to_integrate`.
+
+    Cohorts that were removed or outlived the stream before they had are censored at the age at which they were last
+    seen. All cohorts and layers count alike, as if independent, though those of one learner are not.
+    """
+    times = times_to_integrate(results)
+    unseen = times.time[~times.observed]
+    if not len(times.time):
+        return Survival(*(np.zeros(0),) * 4, censored=unseen)
+    return Survival(*stats.survival(times.time, times.observed), censored=unseen)
+
+
 def spending(results: Sequence[Result]) -> Spending:
     """Multiply-accumulates of a life, and TAOA, each with a bootstrap interval over seeds."""
     macs = np.array([sum(result.rows["macs"]) for result in results], dtype=np.float64)
@@ -148,6 +162,13 @@ def scores(scenarios: Mapping[str, Mapping[str, Sequence[Result]]]) -> Scores:
     return Scores(methods, list(scenarios), values)
 
 
+def taoa_pairs(results: Sequence[Result], reference: Sequence[Result]) -> tuple[np.ndarray, np.ndarray]:
+    """TAOA of both by the seeds that they have in common, [seeds] each."""
+    base = {result.settings["seed"]: result.taoa() for result in reference}
+    mine = {result.settings["seed"]: result.taoa() for result in results if result.settings["seed"] in base}
+    return np.array(list(mine.values())), np.array([base[seed] for seed in mine])
+
+
 def taoa_differences(methods: Mapping[str, Sequence[Result]], reference: str) -> dict[str, Interval]:
     """Each other method's TAOA less that of `reference` with the same seed: mean and bootstrap interval over seeds.
 
@@ -155,14 +176,13 @@ def taoa_differences(methods: Mapping[str, Sequence[Result]], reference: str) ->
         UnknownName: no method is called `reference`.
         InvalidSetting: a method has no seed in common with it.
     """
-    base = {result.settings["seed"]: result.taoa() for result in look_up(methods, reference, "method")}
-    found = {}
+    base, found = look_up(methods, reference, "method"), {}
     for name, results in methods.items():
-        pairs = [result.taoa() - base[result.settings["seed"]] for result in results if result.settings["seed"] in base]
-        if not pairs:
+        pairs = taoa_pairs(results, base)
+        if not pairs[0].size:
             raise InvalidSetting(f"{name} and {reference} have no seed in common; run both with the same seeds.")
         if name != reference:
-            found[name] = mean_interval(np.array(pairs))
+            found[name] = paired_difference(*pairs)
     return found
 
 

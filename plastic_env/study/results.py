@@ -18,7 +18,9 @@ from plastic_env.env.episode import Outcome, Plan
 from plastic_env.errors import FileError
 from plastic_env.files import write_atomically
 from plastic_env.learner.cohorts import CohortHistory, CohortPoint
+from plastic_env.learner.compute import parameters
 from plastic_env.learner.edits import KINDS
+from plastic_env.learner.network import Network
 from plastic_env.streams.stream import TaskStream
 from plastic_env.study.sweep import Run
 
@@ -105,7 +107,7 @@ def write_run(folder: Path, run: Run, life: Sequence[Decision], stacked: Sequenc
         "stacked_seeds": list(stacked),
         "environment": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
     }
-    table = pa.table(_columns(life))
+    table = pa.table(_columns(life) | {"parameters": _parameters(life, run, stream)})
     table = table.replace_schema_metadata({KEY: json.dumps(settings, sort_keys=True).encode()})
     write_atomically(run.path(folder), lambda path: pq.write_table(table, path))
     run.error_path(folder).unlink(missing_ok=True)
@@ -126,14 +128,23 @@ def read_run(folder: Path, run: Run) -> Result | None:
     path = run.path(folder)
     if not path.exists():
         return None
+    result = read_result(path)
+    if _canonical({key: result.settings.get(key) for key in run.settings}) != _canonical(run.settings):
+        raise FileError(f"{path} holds another run than its name says; remove it, or run with --overwrite.")
+    return result
+
+
+def read_result(path: Path) -> Result:
+    """A result by its file.
+
+    Raises:
+        FileError: it can't be read.
+    """
     try:
         table = pq.read_table(path)
-        settings = json.loads(table.schema.metadata[KEY])
+        return Result(json.loads(table.schema.metadata[KEY]), table.to_pydict())
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise FileError(f"{path} can't be read ({error}); remove it, or run with --overwrite.") from error
-    if _canonical({key: settings.get(key) for key in run.settings}) != _canonical(run.settings):
-        raise FileError(f"{path} holds another run than its name says; remove it, or run with --overwrite.")
-    return Result(settings, table.to_pydict())
 
 
 def _canonical(settings: Mapping[str, Any]) -> str:
@@ -175,3 +186,16 @@ def _columns(life: Sequence[Decision]) -> dict[str, list[Any]]:
     for f in fields(CohortPoint):
         columns[f"cohort_{f.name}"] = [[getattr(point, f.name) for point in o.cohorts] for o in outcomes]
     return columns
+
+
+def _parameters(life: Sequence[Decision], run: Run, stream: TaskStream) -> list[int]:
+    """Live parameters at each step's end."""
+    learner, world = run.episode.learner, stream.signature
+    network = Network.of(learner, world.inputs, world.outputs, world.loss)
+    widths = [network.input_units, *(learner.live_of(spec) for spec in learner.layers), world.outputs]
+    found = []
+    for decision in life:
+        for at, units in zip(network.editable, decision.outcome.live, strict=True):
+            widths[at + 1] = units
+        found.append(parameters(network, widths))
+    return found

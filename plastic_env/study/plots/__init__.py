@@ -11,7 +11,7 @@ from plastic_env.study.plots.rankings import Scores, draw_forest, draw_heat_map
 from plastic_env.study.plots.style import COLOURS, DASHES, MARKERS, Band, label_lines, mark_shifts
 from plastic_env.study.plots.survival import Survival, draw_survival
 from plastic_env.study.plots.tasks import EarlyLate, draw_early_late, draw_since_shift, early_late_figure
-from plastic_env.study.plots.tradeoffs import CycleTicket, Spending, draw_cycle_ticket, draw_spending
+from plastic_env.study.plots.tradeoffs import CycleTicket, Spending, draw_cycle_ticket, draw_spending, draw_within
 
 __all__ = [
     "COLOURS",
@@ -39,6 +39,7 @@ __all__ = [
     "draw_since_shift",
     "draw_spending",
     "draw_survival",
+    "draw_within",
     "early_late_figure",
     "geometry_figure",
     "label_lines",

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from plastic_env.study.plots.style import QUIET, axes_or_new, draw_point, label_lines, say
+from plastic_env.study.plots.style import (
+    QUIET,
+    Band,
+    axes_or_new,
+    draw_band,
+    draw_point,
+    label_lines,
+    line_style,
+    say,
+)
 from plastic_env.study.stats import Interval, pareto_front
 
 if TYPE_CHECKING:
@@ -74,6 +83,21 @@ def draw_spending(methods: Mapping[str, Spending], ax: Axes | None = None) -> Ax
     ax.set_axisbelow(True)
     ax.margins(0.08)
     return _label(methods, {name: accuracy.mean for name, (_, accuracy) in shown.items()}, ax)
+
+
+def draw_within(methods: Mapping[str, Band], ax: Axes | None = None, *, of: str = "multiply-accumulates") -> Axes:
+    """Mean online accuracy over what a budget pays for, against the budget: read it along a vertical line.
+
+    methods: x of the bands are budgets. of: what is spent.
+    """
+    ax = axes_or_new(ax)
+    ax.set(xlabel=f"budget: {of}", ylabel="mean online accuracy so far")
+    if not any(len(band) for band in methods.values()):
+        return say("nothing is known of it", ax)
+    finals = {name: draw_band(band, ax, line_style(at, len(band))) for at, (name, band) in enumerate(methods.items())}
+    ax.grid(axis="y", color="0.9")
+    ax.set_xlim(left=0)
+    return label_lines(finals, ax)
 
 
 def _draw_points(methods: Mapping[str, object], shown: Mapping[str, tuple[Interval, Interval]], ax: Axes) -> None:

@@ -1,60 +1,13 @@
-"""The summary of a study: numbers per method, as a table or as JSON."""
+"""Summaries as a text table, and as JSON: what `plastic-env compare` prints."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from plastic_env.study.results import Result
-from plastic_env.study.stats import Interval, fifths, mean_interval
-
-
-@dataclass(frozen=True)
-class Summary:
-    """One method over all seeds.
-
-    taoa: mean online accuracy over the tasks that are scored. first_fifth, last_fifth: over the first and the last
-        fifth of all updates.
-    test: mean accuracy over the tests at the end of the stream, or None unless every run was tested there.
-    final_width: live units per editable layer at the end, averaged over layers and seeds.
-    dormant: fraction of live units that are dormant by ReDo's score at the end, averaged over the seeds that did
-        not diverge; NaN if all did.
-    macs: multiply-accumulates of one learner's life, averaged over seeds. diverged: how many learners did.
-    """
-
-    taoa: Interval
-    test: Interval | None
-    first_fifth: Interval
-    last_fifth: Interval
-    final_width: float
-    dormant: float
-    macs: float
-    diverged: int
-
-
-def summarise(results: Sequence[Result]) -> Summary:
-    """Summarise one method's runs."""
-    accuracy = np.stack([result.online_accuracy() for result in results])  # [seeds, updates]
-    first, last = fifths(accuracy)
-    live = np.stack([result.last("live") for result in results])  # [seeds, layers]
-    dormant = np.stack([result.last("dormant") for result in results])
-    tests = np.array([result.test_accuracy() for result in results])
-    sound = np.array([not result.last("diverged") for result in results])  # nothing is measured of the others
-    shares = ((dormant * live).sum(1) / live.sum(1))[sound]
-    return Summary(
-        taoa=mean_interval(np.array([result.taoa() for result in results])),
-        test=None if np.isnan(tests).any() else mean_interval(tests),
-        first_fifth=mean_interval(first),
-        last_fifth=mean_interval(last),
-        final_width=float(live.mean()),
-        dormant=float(shares.mean()) if shares.size else float("nan"),
-        macs=float(np.mean([sum(result.rows["macs"]) for result in results])),
-        diverged=sum(bool(result.last("diverged")) for result in results),
-    )
+from plastic_env.study.report.summary import Summary
+from plastic_env.study.stats import Interval
 
 
 def as_json(scenario: str, summaries: Mapping[str, Summary]) -> dict[str, Any]:

@@ -1,0 +1,161 @@
+"""Where results come from: settings that are shared and that differ, versions, and the commands that redo them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plastic_env.agents import METHODS
+from plastic_env.errors import PlasticEnvError
+from plastic_env.plain import describe
+from plastic_env.scenarios import find
+from plastic_env.study.results import Result
+
+Found = Mapping[str, Mapping[str, Sequence[Result]]]  # results by scenario and method
+Place = tuple[str, str, int]  # scenario, method, seed
+
+# of single runs, or said elsewhere
+LEFT_OUT = (
+    "id",
+    "seed",
+    "scenario",
+    "method",
+    "shifts",
+    "scored",
+    "stacked",
+    "stacked_seeds",
+    "version",
+    "code",
+    "environment",
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting at the first level where it is one value, as (name, value) pairs of text.
+
+    shared: by all runs. scenarios, methods: by those of one scenario or method, whichever it follows from.
+    cells: by those of one method on one scenario. loose: names of what differs even there, from seed to seed.
+    """
+
+    shared: Sequence[tuple[str, str]]
+    scenarios: Mapping[str, Sequence[tuple[str, str]]]
+    methods: Mapping[str, Sequence[tuple[str, str]]]
+    cells: Mapping[tuple[str, str], Sequence[tuple[str, str]]]
+    loose: Sequence[str]
+
+
+def settings_of(found: Found) -> Settings:
+    """The settings of all runs, sorted by what they follow from."""
+    runs = {
+        (scenario, method, result.settings["seed"]): dict(_flat(result.settings))
+        for scenario, methods in found.items()
+        for method, results in methods.items()
+        for result in results
+    }
+    levels: list[Callable[[Place], Any]] = [lambda run: (), lambda run: run[0], lambda run: run[1], lambda run: run[:2]]
+    sorted_: list[dict[Any, list[tuple[str, str]]]] = [{} for _ in levels]
+    loose = []
+    for name in dict.fromkeys(name for settings in runs.values() for name in settings):
+        for level, kept in zip(levels, sorted_, strict=True):
+            values: dict[Any, set[str | None]] = {}
+            for run, settings in runs.items():
+                values.setdefault(level(run), set()).add(settings.get(name))
+            if all(len(own) == 1 for own in values.values()):
+                for place, (value,) in values.items():
+                    if value is not None:
+                        kept.setdefault(place, []).append((name, value))
+                break
+        else:
+            loose.append(name)
+    shared, scenarios, methods, cells = sorted_
+    return Settings(shared.get((), []), scenarios, methods, cells, loose)
+
+
+def versions_of(found: Found) -> dict[str, list[str]]:
+    """What computed the results, by name: one value each, unless runs of several versions are mixed."""
+    values: dict[str, list[str]] = {}
+    for result in _all(found):
+        known = {
+            "plastic_env": result.settings.get("version", "unknown"),
+            "digest of its code": result.settings.get("code", "unknown"),
+            **result.settings.get("environment", {}),
+        }
+        for name, value in known.items():
+            if str(value) not in values.setdefault(name, []):
+                values[name].append(str(value))
+    return values
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Lines that redo results, and remarks on what they can't know."""
+
+    lines: Sequence[str]
+    remarks: Sequence[str]
+
+
+def commands_of(found: Found, folder: Path) -> Commands:
+    """A `plastic-env compare` for each scenario, as far as the results tell what was run."""
+    lines: list[str] = []
+    remarks: dict[str, None] = {}  # in order, each once
+    for label, methods in found.items():
+        first = next(iter(methods.values()))[0].settings
+        name = first["scenario"].partition("+")[0]
+        try:
+            usual = describe(find(name))
+        except PlasticEnvError:
+            usual = first["stream"]
+            remarks[f"{label} is no scenario of this version: its settings are below."] = None
+        changes = {key: value for key, value in first["stream"].items() if value != usual.get(key)}
+        seeds = [result.settings["seed"] for results in methods.values() for result in results]
+        words = ["plastic-env", "compare", "--scenario", name]
+        words += ["--set", *(f"{key}={value}" for key, value in changes.items())] if changes else []
+        words += ["--methods", *methods, "--seeds", str(max(seeds) + 1)]
+        tests = first["episode"].get("tests", "none")
+        words += ["--tests", tests] if tests != "none" else []
+        lines.append(shlex.join([*words, "--out", str(folder)]))
+        for method in methods:
+            if method.partition("+")[0] not in METHODS:
+                remarks[
+                    f"{method} is none of the project's methods: write where it is, as in path/to/file.py:{method}."
+                ] = None
+    return Commands(lines, list(remarks))
+
+
+def _flat(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Names with dots and values as text; the values of one dataclass stand together where it is an agent or an
+    optimizer, as in `Recycle(share=0.125)`."""
+    for name, value in settings.items():
+        if name in LEFT_OUT:
+            continue
+        if name in ("stream", "episode", "learner"):
+            for inner, text in _flat({key: part for key, part in value.items() if (name, key) not in _TYPES}):
+                yield f"{name}.{inner}", text
+        elif value not in ("", {}, None) or name not in _OPTIONAL:
+            yield name, compact(value)
+
+
+_TYPES = {("episode", "type"), ("learner", "type")}  # always the same
+_OPTIONAL = ("agent_source", "tuned", "data")
+
+
+def compact(value: Any) -> str:
+    """A setting as people write it: `Recycle(share=0.125)` for what `describe` made of a dataclass."""
+    if isinstance(value, dict) and "type" in value:
+        inner = ", ".join(f"{key}={compact(part)}" for key, part in value.items() if key != "type")
+        return f"{value['type']}({inner})"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={compact(part)}" for key, part in value.items()) or "-"
+    if isinstance(value, list):
+        return f"[{', '.join(map(compact, value))}]"
+    return str(value)
+
+
+def _all(found: Found) -> Iterator[Result]:
+    for methods in found.values():
+        for results in methods.values():
+            yield from results
