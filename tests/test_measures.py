@@ -189,6 +189,21 @@ def test_times_to_integrate_know_their_learner():
     assert found.observed.tolist() == [True, True, False, False]
 
 
+def test_survival_is_kaplan_meiers():
+    quick = [point(1, 2, 0, gradient=-0.1)]
+    slow = [point(0, 1, 0, gradient=-3.0), point(0, 1, 5, gradient=3.0)]
+    found = measures.survival([lived([0.5], {"cohorts": quick}), lived([0.5], {"cohorts": slow}), *PARITIES[:1]])
+    # of five, one integrates at once and two are last seen then; of two, one does at 5; the last is last seen at 10
+    assert found.time.tolist() == [0, 5, 10]
+    np.testing.assert_allclose(found.waiting, [0.8, 0.4, 0.4])
+    assert sorted(found.censored.tolist()) == [0, 0, 10]
+    nobody = measures.survival([FIRST])
+    assert (nobody.time.size, nobody.waiting.size, nobody.censored.size) == (0, 0, 0)
+    unseen = measures.survival([lived([0.5], {"cohorts": [point(0, 1, 5, gradient=-3.0)]})])
+    assert unseen.censored.tolist() == [5]
+    assert (unseen.waiting == 1).all()
+
+
 def test_spending_scores_and_differences():
     found = measures.spending([FIRST, lived([0.1, 0.2, 0.3], {"macs": 40})])
     assert found.macs.mean == 45
@@ -200,6 +215,8 @@ def test_spending_scores_and_differences():
     found = measures.taoa_differences({"base": [FIRST, SECOND], "mine": better}, "base")
     assert list(found) == ["mine"]
     np.testing.assert_allclose(found["mine"], [0.1, 0.1, 0.1])  # .7 - .6 and .3 - .2: by seed, not by place
+    mine, base = measures.taoa_pairs(better, [SECOND])
+    assert (mine.tolist(), base.tolist()) == (pytest.approx([0.3]), pytest.approx([0.2]))
     with pytest.raises(UnknownName, match="method"):
         measures.taoa_differences({"base": [FIRST]}, "dense")
     with pytest.raises(InvalidSetting, match="no seed in common"):

@@ -12,7 +12,7 @@ from plastic_env.study.results import Result
 from plastic_env.study.stats import accuracy_within, cost_per_update, mean_bands
 
 KINDS = {
-    "macs": "multiply-accumulates of a life",
+    "macs": "multiply-accumulates",
     "parameters": "live parameters, added up over updates",
 }
 POINTS = 60  # of a curve over budgets

@@ -89,7 +89,7 @@ def _meanings(columns: Sequence[Column]) -> Html | None:
 
 
 def _cell(column: Column, cell: Cell, at: int) -> Html:
-    sorted_by = cell.value if cell.value is None or math.isfinite(cell.value) else ""
+    sorted_by = None if cell.value is None else f"{cell.value:.12g}" if math.isfinite(cell.value) else ""
     classes = " ".join(name for name, there in (("number", column.numeric), ("best", cell.best)) if there)
     fine = element("small", cell.fine) if cell.fine else None
     kind, scope = ("th", "row") if at == 0 else ("td", None)
