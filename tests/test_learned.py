@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from plastic_env import SGD, Conv, EpisodeSettings, LearnerSettings, PlasticVectorEnv
+from plastic_env import SGD, Conv, Edit, EpisodeSettings, LearnerSettings, Plan, PlasticVectorEnv
 from plastic_env.agents.learned import cma, fixed, ppo
 from plastic_env.agents.learned.command import command
 from plastic_env.agents.learned.policy import Learned, LearnedAgent, Network
@@ -48,6 +48,7 @@ TOY = Training(
     Menu((Item("wait"), RECYCLE), (1,)),
     instances=4,
     validated=4,
+    price=0.0,
     rounds=20,
 )
 TOYS = {
@@ -60,7 +61,9 @@ CMA = cma.CMASettings(candidates=8, lives=1, fields=SEEN, judged=10)
 WAYS = {
     "ppo": lambda training: ppo.train(training, PPO),
     "cma": lambda training: cma.train(training, CMA),
-    "cma, logits": lambda training: cma.train(training, replace(CMA, head="logits", hidden=(3,), separable=True)),
+    "cma, logits": lambda training: cma.train(
+        training, replace(CMA, head="logits", hidden=(3,), separable=True, patience=0.0)
+    ),
 }
 
 
@@ -207,6 +210,16 @@ def test_training_sees_its_own_split_and_seeds_only():
         replace(training, twin="recycle 0.3")
     with pytest.raises(InvalidSetting, match="never end"):
         replace(training, rounds=None)
+
+
+def test_compute_has_its_price_by_hand():
+    env = replace(TOY, price=0.5).env(1, ())
+    env.reset(seed=3)
+    (outcome,) = env.lifetime.step({0: Plan(Edit(), 2)}).values()
+    # 64-4-4-10 forward and backward, but for the gradient of the inputs; 8 tasks of 2 updates of 2 samples
+    whole = 8 * 2 * 2 * (3 * (64 * 4 + 4 * 4 + 4 * 10) - 64 * 4)
+    assert outcome.macs > whole / 8
+    assert env.reward(outcome) == pytest.approx(outcome.accuracy.sum() / 16 - 0.5 * outcome.macs / whole)
 
 
 def test_rewards_are_what_a_twin_does_not_get():
