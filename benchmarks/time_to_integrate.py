@@ -1,6 +1,6 @@
 """Time to integrate: does it pay to leave newborns alone for longer, and to decide that by how they fare?
 
-python benchmarks/time_to_integrate.py [--seeds N] [--threads N] [--out DIR]      # a Markdown page and a picture
+python benchmarks/time_to_integrate.py [--seeds N] [--tuning N] [--threads N] [--out DIR]   # a Markdown page, a picture
 
 1. `every(K)`: the same growth in K cohorts, at fixed final width, horizon and (nearly) mean width.
 2. Gated schedules against fixed ones. Both are tuned on seeds of their own, and compared on others. A gated schedule
@@ -32,18 +32,18 @@ PICTURE = Path("docs/time_to_integrate.png")
 # at constant width the number of events is not fixed: schedules go on to the stream's end
 ENDLESS = "+events=1000+until=1.0"
 FIXED = {
-    "growth": [f"every_{k}+until={until}" for k in (5, 10, 20) for until in (0.1, 0.25, 0.5, 1.0)]
-    + [f"after_shift+events={k}+delay={delay}" for k in (10, 40) for delay in (0, 25)],
-    "recycling": [f"every_10_recycle+events={k}+until=1.0" for k in (10, 20, 40, 80, 160)]
+    "growth": [f"every_{k}+until={until}" for k in (5, 20) for until in (0.1, 0.25, 0.5, 1.0)]
+    + ["after_shift+events=10", "after_shift+events=40"],
+    "recycling": [f"every_10_recycle+events={k}+until=1.0" for k in (10, 40, 80, 160)]
     + [f"{when}_recycle{ENDLESS}" for when in ("after_shift", "before_shift", "away_from_shifts")]
-    + [f"after_shift_recycle{ENDLESS}+delay={delay}" for delay in (1, 10, 25)],
+    + [f"after_shift_recycle{ENDLESS}+delay={delay}" for delay in (1, 10)],
 }
 GATES = {
-    "growth": [f"parity_gated+theta={theta}+until={until}" for theta in (0.25, 0.5, 0.8) for until in (0.5, 1.0)]
+    "growth": [f"parity_gated+theta={theta}+until={until}" for theta in (0.25, 0.8) for until in (0.5, 1.0)]
     + [f"{gate}+until={until}" for gate in ("plateau_gated", "utility_gated", "hazard") for until in (0.5, 1.0)],
     "recycling": [
         f"parity_gated_recycle{ENDLESS}+theta={theta}+patience={patience}"
-        for theta in (0.25, 0.5, 0.8)
+        for theta in (0.25, 0.8)
         for patience in (100, 400)
     ]
     + [
@@ -63,6 +63,7 @@ def main() -> None:
     """Print the page and draw the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--tuning", type=int, default=8, help="seeds to tune on")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("results/time_to_integrate"))
     asked = parser.parse_args()
@@ -95,7 +96,7 @@ def cohorts(stream: str, until: float, asked: argparse.Namespace) -> list[tuple[
 
 def gates(stream: str, kind: str, asked: argparse.Namespace) -> None:
     """The best of each family of gates by the tuning seeds against the best fixed schedule and against its twin."""
-    tuning, held_out = range(TUNING, TUNING + asked.seeds), range(asked.seeds)
+    tuning, held_out = range(TUNING, TUNING + asked.tuning), range(asked.seeds)
     tuned = run(stream, [*FIXED[kind], *GATES[kind]], tuning, asked)
     fixed = max(FIXED[kind], key=lambda name: taoa(tuned[name]).mean())
     chosen = [max((g for g in GATES[kind] if g.startswith(f)), key=lambda g: taoa(tuned[g]).mean()) for f in FAMILIES]
