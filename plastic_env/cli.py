@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--json", action="store_true", help="print the table as JSON, and nothing else, on stdout")
     compare.set_defaults(run=_compare, kept="Finished runs are kept: the same command goes on from there.")
     _add_watch(commands)
+    _add_ticket(commands)
     return parser
 
 
@@ -102,6 +103,40 @@ def _add_watch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--colour", default="age", metavar="C", help="of units: age, or parity of their gradients (default: age)"
     )
     watch.set_defaults(run=_watch, kept="No film has been written.")
+
+
+def _add_ticket(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    ticket = commands.add_parser(
+        "ticket",
+        help="retrain the networks that methods end with, from scratch",
+        description="Run methods, then train the mask that each run ends with anew on the same stream, without an "
+        "edit; compare test accuracies. Runs that are finished already are read, not repeated.",
+    )
+    ticket.add_argument(
+        "--scenario", default="plastic_env/IidDigits-small-v0", metavar="ID", help="default: %(default)s"
+    )
+    ticket.add_argument("--methods", nargs="+", metavar="M", help="as for compare (default: dense grow prune)")
+    ticket.add_argument("--seeds", type=int, default=8, metavar="N", help="from 0 (default: %(default)s)")
+    ticket.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE", help="other settings of the scenario"
+    )
+    ticket.add_argument(
+        "--tests",
+        choices=("task", "past"),
+        default="past",
+        help="at each task's end, test on its own samples, or on those of all tasks so far (default: %(default)s)",
+    )
+    ticket.add_argument(
+        "--weights",
+        default="fresh",
+        metavar="W",
+        help="that tickets begin with: fresh, another draw, or rewound, the run's own first (default: %(default)s)",
+    )
+    ticket.add_argument("--out", type=Path, metavar="DIR", help="results folder (default: results/<scenario>)")
+    ticket.add_argument("--threads", type=int, metavar="N", help="cores to use (default: all)")
+    ticket.add_argument("--overwrite", action="store_true", help="run everything again")
+    ticket.add_argument("--json", action="store_true", help="print all scores as JSON, and nothing else, on stdout")
+    ticket.set_defaults(run=_ticket, kept="Finished runs are kept: the same command goes on from there.")
 
 
 def _compare(asked: argparse.Namespace) -> int:
@@ -148,6 +183,33 @@ def _watch(asked: argparse.Namespace) -> int:
     for note in study.notes():
         print(f"note:   {note}")
     return 0
+
+
+def _ticket(asked: argparse.Namespace) -> int:
+    from plastic_env.study.sweep import Study
+    from plastic_env.study.ticket import tickets
+    from plastic_env.study.ticket_report import as_json, as_table
+
+    for name in ("seeds", "threads"):
+        value = getattr(asked, name)
+        if value is not None and value < 1:
+            raise InvalidSetting(f"--{name} is {value}; give a whole number of at least 1.")
+    written = asked.methods or ("dense", "grow", "prune")
+    methods = dict.fromkeys(name for part in written for name in re.split(_COMMAS, part) if name)
+    changes = tuple(map(named_value, asked.set))
+    study = Study(asked.scenario, tuple(methods), tuple(range(asked.seeds)), changes, asked.tests)
+    out = asked.out or Path("results") / asked.scenario.split("/")[-1].replace(":", "-")
+    threads = asked.threads or _cores()
+    found = tickets(study, out, weights=asked.weights, threads=threads, overwrite=asked.overwrite)
+    told = as_json(asked.scenario, asked.weights, found.methods)
+    print(json.dumps(told, indent=2) if asked.json else f"\n{as_table(found.methods)}\n")
+    where = sys.stderr if asked.json else sys.stdout
+    print(f"picture: {found.picture}\nruns:    {out}/*.parquet", file=where)
+    for note in study.notes():
+        print(f"note:    {note}", file=where)
+    for complaint in found.complaints:
+        print(f"plastic-env: {complaint}", file=sys.stderr)
+    return 1 if found.failures else 0
 
 
 def _cores() -> int:

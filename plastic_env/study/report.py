@@ -76,8 +76,8 @@ def as_table(summaries: Mapping[str, Summary]) -> str:
         rows.append(
             (
                 label,
-                _interval_text(summary.taoa),
-                *(["-" if summary.test is None else _interval_text(summary.test)] if tested else []),
+                interval_text(summary.taoa),
+                *(["-" if summary.test is None else interval_text(summary.test)] if tested else []),
                 f"{summary.first_fifth.mean:.3f}",
                 f"{summary.last_fifth.mean:.3f}",
                 f"{summary.final_width:.1f}",
@@ -86,6 +86,11 @@ def as_table(summaries: Mapping[str, Summary]) -> str:
                 relative,
             )
         )
+    return text_table(rows)
+
+
+def text_table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells, the head first, as aligned lines: the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -93,6 +98,14 @@ def as_table(summaries: Mapping[str, Summary]) -> str:
         lines.append("  ".join(cells))
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(lines)
+
+
+def interval_text(interval: Interval, sign: str = "") -> str:
+    """A mean with its interval in brackets; sign: "+" for differences, which then always have one."""
+    form = f"{sign}.3f"
+    if math.isnan(interval.low):
+        return f"{interval.mean:{form}} [one seed]"
+    return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
 
 
 def _method_json(summary: Summary) -> dict[str, Any]:
@@ -106,9 +119,3 @@ def _method_json(summary: Summary) -> dict[str, Any]:
         ]
         values[name] = ends if isinstance(value, Interval) else ends[0]
     return values
-
-
-def _interval_text(interval: Interval) -> str:
-    if math.isnan(interval.low):
-        return f"{interval.mean:.3f} [one seed]"
-    return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"

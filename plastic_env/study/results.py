@@ -68,6 +68,11 @@ class Result:
         whole = self.rows["stop"][-1] == self.settings["updates"]
         return float(np.nanmean(tests)) if whole and np.isfinite(tests).any() else float("nan")
 
+    @property
+    def mask(self) -> tuple[tuple[int, ...], ...]:
+        """Which slots of each editable layer were live at the end, ascending."""
+        return tuple(map(tuple, self.settings["live_slots"]))
+
     def cohorts(self) -> CohortHistory:
         """All cohorts of the run, through their lives."""
         return CohortHistory([point for step in range(len(self.rows["stop"])) for point in self.cohorts_at(step)])
@@ -91,10 +96,18 @@ class Decision:
     reward: float
 
 
-def write_run(folder: Path, run: Run, life: Sequence[Decision], stacked: Sequence[int], stream: TaskStream) -> None:
+def write_run(
+    folder: Path,
+    run: Run,
+    life: Sequence[Decision],
+    stacked: Sequence[int],
+    stream: TaskStream,
+    live_slots: Sequence[Sequence[int]],
+) -> None:
     """Store a finished run as `folder/<id>.parquet`.
 
     stacked: seeds of the runs in its population (results agree with other stackings but for rounding).
+    live_slots: its mask at the end, of each editable layer.
     """
     settings = {
         **run.settings,
@@ -103,6 +116,7 @@ def write_run(folder: Path, run: Run, life: Sequence[Decision], stacked: Sequenc
         "shifts": list(stream.shifts),
         "scored": None if stream.scored is None else list(stream.scored),
         "stacked_seeds": list(stacked),
+        "live_slots": [list(slots) for slots in live_slots],
         "environment": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
     }
     table = pa.table(_columns(life))

@@ -80,7 +80,7 @@ def run_study(
 
 
 def run_group(runs: list[Run], folder: Path, overwrite: bool, tick: Tick) -> Failures:
-    """Live the lives of runs that differ in nothing but their seeds, as one population.
+    """Live the lives of runs that differ in nothing but their seeds and starts, as one population.
 
     Each is stored, but for those that are there already, unless `overwrite`. An agent that raises, or asks for what
     can't be done, ends its own run only; what went wrong is returned.
@@ -100,7 +100,8 @@ def run_group(runs: list[Run], folder: Path, overwrite: bool, tick: Tick) -> Fai
             cause = failures[member].__cause__
             write_failure(folder, run, str(failures[member]), "".join(traceback.format_exception(cause)))
         elif overwrite or not run.path(folder).exists():
-            write_run(folder, run, lives[member], seeds, lifetime.streams[member])
+            live_slots = lifetime.population.live_slots(member)
+            write_run(folder, run, lives[member], seeds, lifetime.streams[member], live_slots)
     return {(runs[member].method_name, runs[member].seed): str(error) for member, error in failures.items()}
 
 
@@ -111,7 +112,8 @@ def live(runs: list[Run], lifetime: Lifetime) -> Iterator[tuple[int, Decision | 
     """
     codec = Codec(lifetime)
     agents = [run.method.make() for run in runs]
-    lifetime.begin({member: np.random.default_rng(run.seed) for member, run in enumerate(runs)})
+    rngs = {member: np.random.default_rng(run.seed) for member, run in enumerate(runs)}
+    lifetime.begin(rngs, {member: run.start for member, run in enumerate(runs)})
     infos = [codec.info(member) for member in range(len(runs))]
     failures: dict[int, AgentError] = {}
 

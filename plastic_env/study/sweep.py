@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import plastic_env
 from plastic_env import agents, scenarios
 from plastic_env.agents import Method
-from plastic_env.env.episode import EpisodeSettings
+from plastic_env.env.episode import EpisodeSettings, Start
 from plastic_env.errors import AgentError, InvalidSetting
 from plastic_env.plain import describe
 from plastic_env.scenarios import NAMESPACE, find
@@ -28,7 +28,7 @@ LONGEST = 120  # characters of a method's name in names of files, which may have
 class Run:
     """One method on one scenario with one seed.
 
-    source: what decides the result besides the project's own code (see `Found`).
+    source: what decides the result besides the project's own code (see `Found`). start: how its learner begins.
     """
 
     scenario_name: str
@@ -38,6 +38,7 @@ class Run:
     seed: int
     episode: EpisodeSettings
     source: str = ""
+    start: Start = field(default_factory=Start)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -50,6 +51,7 @@ class Run:
             "agent": describe(self.method.make()),
             "agent_source": hashlib.sha256(self.source.encode()).hexdigest() if self.source else "",
             "episode": describe(self.episode),
+            "start": describe(self.start),
             "seed": self.seed,
             "version": plastic_env.__version__,
             "code": code_digest(),
