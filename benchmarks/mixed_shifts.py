@@ -1,7 +1,7 @@
 """Policies that choose how much to recycle, on streams whose shifts are weak or strong: learned ones, all that were
 written by hand, the best fixed one, and an oracle.
 
-python benchmarks/mixed_shifts.py STREAM POLICY ... [--seeds N] [--threads N] [--out DIR]
+python benchmarks/mixed_shifts.py STREAM POLICY ... [--methods M ...] [--seeds N] [--threads N] [--out DIR]
 
 A Markdown table. STREAM is "MixedShiftsDigits-small-v0" or "BimodalShiftsDigits-small-v0", a POLICY is "ppo:FILE",
 "cma:FILE" or "fixed:FILE". All live on the same instances of the split "test", which nothing was trained on. The oracle
@@ -85,11 +85,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("stream", choices=ORACLE)
     parser.add_argument("policies", nargs="+")
-    parser.add_argument("--seeds", type=int, default=64)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), help="written by hand; default: all")
+    parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("results/mixed_shifts"))
     asked = parser.parse_args()
-    study = Study(asked.stream, (*asked.policies, *METHODS), tuple(range(asked.seeds)), changes=(("split", "test"),))
+    study = Study(
+        asked.stream, (*asked.policies, *asked.methods), tuple(range(asked.seeds)), changes=(("split", "test"),)
+    )
     finished = run_study(study, asked.out / asked.stream, threads=asked.threads, show_progress=False)
     assert not finished.failures, finished.failures
     learned = [find_method(policy).label for policy in asked.policies]
