@@ -17,13 +17,13 @@ from multiprocessing import get_context
 
 import numpy as np
 import torch
-from scipy.stats import CensoredData, ecdf
 
 from plastic_env import SGD, Adam, Conv, Edit, EpisodeSettings, LearnerSettings, Lifetime, Plan
 from plastic_env.learner.allocation import allocate
 from plastic_env.learner.cohorts import CohortHistory, CohortPoint
 from plastic_env.scenarios import iid
 from plastic_env.scenarios.data import load
+from plastic_env.study import stats
 
 TRUNK = (Conv(32, editable=False), Conv(64, editable=False))
 SLOTS = (512, 512, 256)
@@ -122,9 +122,8 @@ def median_time(histories: list[CohortHistory], threshold: float) -> str:
     """Kaplan-Meier median of the time to integrate in updates, and how many integrated."""
     found = [history.integration_times(threshold) for history in histories]
     time_, done = (np.concatenate([getattr(f, name) for f in found]) for name in ("time", "integrated"))
-    curve = ecdf(CensoredData.right_censored(time_, ~done)).sf
-    below = curve.quantiles[curve.probabilities <= 0.5]
-    return f"{int(below[0]) if len(below) else f'> {time_.max()}'} ({done.sum()} of {len(done)})"
+    median = stats.median_time(time_, done).median
+    return f"{int(median) if np.isfinite(median) else f'> {time_.max()}'} ({done.sum()} of {len(done)})"
 
 
 def log_parities(points: list[CohortPoint], layer: int) -> str:

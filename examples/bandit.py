@@ -1,7 +1,4 @@
-"""A contextual bandit that learns within one life how much to recycle after which kind of shift.
-
-plastic-env compare --scenario BimodalShiftsDigits-small-v0 --set split=test --methods examples/bandit.py:Bandit recycle
-"""
+"""A contextual bandit that learns within one life how much to recycle after which kind of shift: docs/tutorial.md."""
 
 from dataclasses import dataclass
 
@@ -9,39 +6,35 @@ import numpy as np
 
 from plastic_env.env.encoding import global_field
 
-FRACTIONS = (0.0, 0.125, 0.5)  # its arms
+FALLS = (0.2, 0.5)  # of accuracy in a new task's first batch: what lies between them are the contexts
+FRACTIONS = (0.0, 0.25, 0.75)  # of units to recycle: the arms
 
 
 @dataclass
 class Bandit:
-    """Looks at a new task for some updates; the fall of accuracy is the context. Chooses by upper confidence bounds.
+    """Upper confidence bounds on the accuracy that a task ends with, by context and arm."""
 
-    look: updates. falls: falls of accuracy that separate the contexts. courage: weight of the confidence bound.
-    """
-
-    look: int = 4
-    falls: tuple[float, ...] = (0.2, 0.5)
     courage: float = 0.1
 
     def reset(self, episode, seed):
         """Know nothing."""
-        self.episode, self.chosen, self.looking = episode, None, False
-        self.times, self.sums = np.zeros((2, len(self.falls) + 1, len(FRACTIONS)))
+        self.episode, self.chosen = episode, None
+        self.times, self.sums = np.zeros((2, len(FALLS) + 1, len(FRACTIONS)))
 
     def act(self, observation, info):
-        """Look at shifts, decide after the look, and remember at the next shift what came of it."""
+        """At a shift, remember what came of the last choice and look at one batch; then choose."""
         if info["shift"]:
             if self.chosen is not None:
                 self.times[self.chosen] += 1
                 self.sums[self.chosen] += global_field(observation, "accuracy")
-            self.chosen, self.looking = None, True
-            return self.episode.action(budget=self.look)
-        if not self.looking:
+            self.chosen = None
+            return self.episode.action(budget=1)
+        if info["updates"] == 0 or self.chosen is not None:
             return self.episode.action()
-        context = int(np.searchsorted(self.falls, -global_field(observation, "accuracy_change")))
+        context = int(np.searchsorted(FALLS, -global_field(observation, "accuracy_change")))
         tried = np.maximum(self.times[context], 1e-9)
-        bound = self.sums[context] / tried + self.courage * np.sqrt(np.log(self.times[context].sum() + 2) / tried)
-        self.chosen, self.looking = (context, int(bound.argmax())), False
-        return self.episode.action(
-            recycle=np.round(FRACTIONS[self.chosen[1]] * info["live"]).astype(int), insertion="fresh"
-        )
+        bounds = self.sums[context] / tried + self.courage * np.sqrt(np.log(self.times[context].sum() + 2) / tried)
+        self.chosen = context, int(bounds.argmax())
+        counts = np.round(FRACTIONS[self.chosen[1]] * info["live"]).astype(int)
+        state = "reset" if FRACTIONS[self.chosen[1]] > 0.5 else "fresh"
+        return self.episode.action(recycle=counts, insertion="fresh", optimizer_state=state)

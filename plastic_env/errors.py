@@ -36,6 +36,10 @@ class InvalidData(PlasticEnvError):
     """Inputs or targets that no learner should be trained on."""
 
 
+class InvalidScores(PlasticEnvError):
+    """Measurements that no statistic can be made of."""
+
+
 class InvalidSnapshot(PlasticEnvError):
     """A snapshot that is damaged, foreign, or of other learners."""
 

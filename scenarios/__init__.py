@@ -76,7 +76,7 @@ def _sort(name: str, settings: dict[str, Any]) -> tuple[Scenario, EpisodeSetting
     scenario = find(name, **{key: value for key, value in settings.items() if key in own})
     episode = EpisodeSettings(**{key: value for key, value in settings.items() if key in living})
     rest = {key: value for key, value in settings.items() if key not in own | living}
-    allowed = ("reward", "illegal", "render_mode", "device", "dtype")
+    allowed = ("reward", "illegal", "render_mode", "colour", "device", "dtype")
     for key in rest:
         look_up(dict.fromkeys((*sorted(own), *sorted(living), *allowed)), key, f"setting of {name}")
     return scenario, episode, rest

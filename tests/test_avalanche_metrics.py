@@ -7,7 +7,7 @@ import pytest
 import torch
 from avalanche.benchmarks import benchmark_from_datasets
 from avalanche.benchmarks.utils import as_classification_dataset
-from avalanche.evaluation.metrics import accuracy_metrics
+from avalanche.evaluation.metrics import BWT, Forgetting, ForwardTransfer, accuracy_metrics
 from avalanche.logging import InteractiveLogger, TensorboardLogger, TextLogger
 from avalanche.training.plugins import EvaluationPlugin
 from avalanche.training.supervised import Naive
@@ -22,6 +22,7 @@ from plastic_env.errors import InvalidSetting
 from plastic_env.learner.export import to_module
 from plastic_env.learner.probing import diagnose
 from plastic_env.scenarios import find
+from plastic_env.study import stats
 
 SCENARIO = find("PermutedDigits-small-v0", tasks=3, updates=20)
 
@@ -170,3 +171,19 @@ def test_modules_that_cannot_be_drawn_anew_are_refused():
 
     with pytest.raises(InvalidSetting, match="reset_parameters"):
         fresh_copy(nn.Sequential(nn.Linear(2, 2), Scale()))
+
+
+def test_forgetting_and_transfer_are_avalanches():
+    tasks = range(5)
+    r, untrained = np.random.default_rng(0).random((5, 5)), np.random.default_rng(1).random(5)
+    forgetting, backward, forward = Forgetting(), BWT(), ForwardTransfer()
+    for task in tasks[:-1]:
+        for metric in (forgetting, backward):
+            metric.update(task, r[task, task], initial=True)
+            metric.update(task, r[-1, task])
+    for task in tasks[1:]:
+        forward.update(task, untrained[task], initial=True)
+        forward.update(task, r[task - 1, task])
+    assert stats.bwt(r) == pytest.approx(np.mean(list(backward.result().values())))
+    assert stats.bwt(r) == pytest.approx(-np.mean(list(forgetting.result().values())))
+    assert stats.fwt(r, untrained) == pytest.approx(np.mean(list(forward.result().values())))

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -329,5 +330,12 @@ def test_the_example_of_a_bandit_lives(tmp_path):
     assert main(asked) == 0
     (result,) = tmp_path.glob("Bandit-*.parquet")
     rows = pq.read_table(result).to_pydict()
-    assert {recycled for recycled, _ in rows["recycle"]} == {0, 8, 32}  # every arm has been tried
-    assert 4 in rows["budget"]
+    assert {recycled for recycled, _ in rows["recycle"]} == {0, 16, 48}  # every arm has been tried
+    assert 1 in rows["budget"]
+
+
+def test_the_tutorial_shows_the_example():
+    page, example = (ROOT / "docs" / "tutorial.md").read_text(), (ROOT / "examples" / "bandit.py").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert example.endswith(code)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 32

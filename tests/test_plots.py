@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from plastic_env import study
 from plastic_env.study import plots
-from plastic_env.study.plots import rankings, style, tradeoffs
+from plastic_env.study.plots import rankings, style
 from plastic_env.study.stats import Interval
 
 NAN = float("nan")
@@ -265,13 +265,6 @@ def test_cycle_against_ticket_has_equal_axes_and_a_diagonal():
     assert len(ax.collections) == 2  # both bars of the first
     assert "reset: nothing measured" in texts(ax)
     assert any(type(line).__name__.endswith("AxLine") for line in ax.lines)
-
-
-def test_pareto_front_by_hand():
-    cost = np.array([3.0, 1, 2, 2, 4, 1])
-    worth = np.array([0.5, 0.2, 0.4, 0.45, 0.5, 0.1])
-    assert tradeoffs.pareto_front(cost, worth).tolist() == [1, 3, 0]
-    assert tradeoffs.pareto_front(np.array([1.0]), np.array([0.0])).tolist() == [0]
 
 
 def test_spending_is_drawn_with_its_front():

@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from plastic_env import Population
 from plastic_env.agents import DEMO, METHODS
 from plastic_env.cli import main
 
-TEXT = (Path(__file__).parent.parent / "README.md").read_text()
+PAGE = Path(__file__).parent.parent / "README.md"
+TEXT = PAGE.read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
@@ -64,6 +66,13 @@ def test_example_with_avalanche_runs():
     assert 0.5 < float(re.search(r"relative plasticity (\d\.\d\d)\n", log)[1]) < 2
     for name in ("RelativePlasticity", "DormantFraction_Layer0", "GradientParity_Layer0"):
         assert f"{name}_Epoch/train_phase/train_stream/Task003 = " in log
+
+
+def test_example_film_is_made(tmp_path):
+    command = re.search(r"^plastic-env (watch .*--out )docs/life.gif$", TEXT, re.MULTILINE)[1].split()
+    assert main([*command, str(tmp_path / "life.gif"), "--set", "tasks=2", "updates=30"]) == 0
+    with Image.open(tmp_path / "life.gif") as made, Image.open(PAGE.parent / "docs" / "life.gif") as shown:
+        assert (made.size, made.n_frames) == (shown.size, shown.n_frames)
 
 
 @pytest.mark.parametrize("name", DEMO)

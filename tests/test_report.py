@@ -89,6 +89,7 @@ def test_tests_are_those_after_the_last_task_that_was_tested():
     assert failed.test_accuracy() == 0  # whatever it knew before
     ended = made([0.3, 0.0], [[2, 4]] * 2, [[0, 0]] * 2, [10] * 2, tests=[[0.9], [0.8]])
     assert np.isnan(ended.test_accuracy())  # it was cut short
+    assert report.summarise([tested, ended]).test is None  # not the mean of the others
 
 
 def test_table_by_hand():

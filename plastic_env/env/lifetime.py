@@ -5,7 +5,7 @@ Knows nothing of Gymnasium; the single and the vector environment and the study 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 
@@ -27,6 +27,7 @@ from plastic_env.streams.stream import Scenario, TaskStream
 
 CHUNK_BYTES = 64 * 2**20  # inputs laid out at a time
 CHUNK_UPDATES = 64
+Onlooker = Callable[[int, Plan, np.ndarray], None]
 _ARRAYS = ("position", "edited", "accuracy", "accuracy_change", "loss", "at_shift", "over")  # of Lifetime, [n] each
 
 
@@ -86,6 +87,8 @@ class Lifetime:
         self._probe_x = torch.zeros(n, samples, example.signature.features)
         self._probe_y = example.signature.targets(n, samples)
         self._cohorts: dict[int, list[CohortPoint]] = {}  # seen in the present step
+        self._onlooker: Onlooker | None = None
+        self._look_every = 1
         self.diagnosis = _blank_diagnosis(n, len(settings.learner.slots))
 
     def __len__(self) -> int:
@@ -138,7 +141,7 @@ class Lifetime:
         members, start = list(plans), self.position.copy()
         spent = self.ledger.total
         births, removals = self._edit(plans)
-        scores = self._train({member: self._allowed(member, plans[member].budget) for member in members})
+        scores = self._train(plans)
         plasticity = self._measure_plasticity(self._probe(members))
         tests = {member: self._test(member) for member in members}
         self._note_shifts(members)
@@ -176,6 +179,26 @@ class Lifetime:
                 truncated=bool(capped and not ended),
             )
         return outcomes
+
+    def watch(self, onlooker: Onlooker, every: int) -> None:
+        """Let `onlooker(member, plan, accuracy)` see each learner before it trains on from any multiple of `every`
+        updates: after the step's edit, and in the midst of its budget. Lives are what they are without, bit for bit,
+        but for the update at which training stops once a learner has diverged.
+
+        accuracy: of the batches so far in this step, [k].
+        """
+        if not is_whole(every, 1):
+            raise InvalidSetting(f"every is {every!r}; give a whole number of at least 1.")
+        self._onlooker, self._look_every = onlooker, int(every)
+
+    def glance(self, member: int) -> Probe:
+        """What a probe of one learner shows now. Nobody is charged for it, and nothing changes."""
+        frozen = self.population.state.frozen
+        before = frozen.copy()  # a probe freezes those whose loss is not finite
+        with _one_torch_thread():
+            probe = self.population.probe(self._probe_x[[member]], self._probe_y[[member]], [member])
+        frozen[:] = before
+        return probe
 
     def capture(self, members: Sequence[int] | None = None) -> Captured:
         """All that decides how the lives of `members` (default: all) go on; they may be named more than once."""
@@ -243,15 +266,17 @@ class Lifetime:
             allowed = min(allowed, -(-left // self._update_macs(member)))
         return max(1, allowed)
 
-    def _train(self, budgets: Mapping[int, int]) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    def _train(self, plans: Mapping[int, Plan]) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """Train each member for its budget; those that are done drop out of the stack."""
-        left = dict(budgets)
-        parts: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {member: [] for member in budgets}
+        left = {member: self._allowed(member, plan.budget) for member, plan in plans.items()}
+        parts: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {member: [] for member in plans}
         while left:
+            for member in left:
+                self._let_look(member, plans[member], parts[member])
             # frozen learners ride along unseen: matrix kernels may depend on how many are stacked,
             # and the others' results must not depend on somebody's divergence
             stack = [m for m in range(len(self)) if m in left or self.population.state.frozen[m]]
-            k = min(min(left.values()), self._chunk(len(stack)))
+            k = min(*left.values(), *map(self._until_look, left), self._chunk(len(stack)))
             x, y = self._batches(stack, left, k)
             scores = self.population.train(x, y, stack)
             for column, member in enumerate(stack):
@@ -265,6 +290,16 @@ class Lifetime:
                 if left[member] == 0 or self.population.state.frozen[member]:
                     del left[member]
         return {member: _concatenate(part) for member, part in parts.items()}
+
+    def _let_look(self, member: int, plan: Plan, parts: list[tuple[np.ndarray, np.ndarray]]) -> None:
+        if self._onlooker is not None and self.position[member] % self._look_every == 0:
+            self._onlooker(member, plan, np.concatenate([np.zeros(0), *(accuracy for accuracy, _ in parts)]))
+
+    def _until_look(self, member: int) -> int:
+        """Updates until the onlooker is to see this learner again."""
+        if self._onlooker is None:
+            return self.updates
+        return self._look_every - int(self.position[member]) % self._look_every
 
     def _batches(self, stack: Sequence[int], left: Mapping[int, int], k: int) -> tuple[Tensor, Tensor]:
         """The next k batches of all in `left`, zeros for the others: inputs [k, m, batch, inputs], and targets."""

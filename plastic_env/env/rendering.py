@@ -1,83 +1,176 @@
-"""Pictures of a learner while it lives: its units coloured by age, its accuracy below."""
+"""What is to be seen of a learner while it lives, and the same as text. `picture.py` draws it."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from plastic_env.env.episode import Outcome
+from plastic_env.env.episode import Outcome, Plan
+from plastic_env.env.lifetime import Lifetime
+from plastic_env.learner.edits import KINDS, Edit
+from plastic_env.learner.probing import gradient_parities
+from plastic_env.learner.stages import ConvStage
 from plastic_env.learner.state import Units
 
-RENDER_MODES = ["ansi", "rgb_array"]
+RENDER_MODES = ["ansi", "rgb_array", "human"]
+COLOURS = {
+    "age": "units by their updates since birth",
+    "parity": "units by their gradient on the probe batch, against the mean of those older than their cohort",
+}
 BAR = 40  # characters
+LISTED = 4  # layers whose numbers are listed one by one
+
+
+@dataclass(frozen=True)
+class Row:
+    """An editable layer.
+
+    kind: "dense" or "conv". units: the live ones. values: [live] what they are coloured by: ages in updates, or log
+    gradient parities (NaN: not to be told).
+    """
+
+    kind: str
+    slots: int
+    units: Units
+    values: np.ndarray
+
+    @property
+    def newest(self) -> np.ndarray:
+        """[live] bool: of the newest cohort; nobody while there are only founders."""
+        cohort = self.units.cohort
+        return (cohort == cohort.max()) & (cohort > 0)
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What is drawn: the units of each editable layer, and the episode's outcomes so far."""
+    """A moment of a life.
 
-    units: Sequence[Units]
-    capacity: Sequence[int]
-    updates: int  # of the whole stream
-    outcomes: Sequence[Outcome]
+    colour: one of `COLOURS`. updates: of the whole stream.
+    accuracy: [updates used up] each batch's before it was trained on; NaN where nobody watched.
+    shifts: that have been; None when boundaries are hidden. edits: with the updates at which they were made.
+    """
+
+    rows: Sequence[Row]
+    colour: str
+    updates: int
+    accuracy: np.ndarray
+    shifts: Sequence[int] | None
+    edits: Sequence[tuple[int, Edit]]
+    diverged: bool
 
     @property
     def position(self) -> int:
         """Updates of the stream used up."""
-        return self.outcomes[-1].stop if self.outcomes else 0
+        return len(self.accuracy)
 
-    def ages(self, layer: int) -> np.ndarray:
-        """[slots] updates since birth, NaN where dormant."""
-        ages = np.full(self.capacity[layer], np.nan)
-        ages[self.units[layer].slot] = self.position - self.units[layer].born
-        return ages
+    @property
+    def stretch(self) -> int:
+        """Batches whose mean accuracy is one point of the curve."""
+        return max(5, -(-self.updates // 400))
 
-    def newest(self, layer: int) -> np.ndarray:
-        """Slots of the newest cohort; none while there are only founders."""
-        units = self.units[layer]
-        return units.slot[(units.cohort == units.cohort.max()) & (units.cohort > 0)]
+    @property
+    def present(self) -> float:
+        """Mean accuracy of the latest stretch; NaN before the first update, and where nobody watched."""
+        latest = self.accuracy[-self.stretch :]
+        return float(latest.mean()) if len(latest) else float("nan")
+
+
+def take(
+    life: Lifetime,
+    outcomes: Sequence[Outcome],
+    colour: str = "age",
+    plan: Plan | None = None,
+    accuracy: np.ndarray | None = None,
+) -> Frame:
+    """The present moment of a lifetime's first learner.
+
+    Args:
+        outcomes: of its steps so far, or of the latest ones.
+        plan, accuracy: what is being done in the present step, and the accuracies [k] of its batches so far, if it has
+            not ended.
+    """
+    state, position, stream = life.population.state, int(life.position[0]), life.streams[0]
+    editable, units = state.network.editable, state.learner(0)
+    if colour == "parity":
+        values = gradient_parities(life.glance(0), 0)
+    else:
+        values = [state.updates[0] - units[layer].born for layer in editable]
+    rows = [
+        Row("conv" if isinstance(stage, ConvStage) else "dense", stage.slots, units[layer], seen)
+        for layer, seen in zip(editable, values, strict=True)
+        for stage in [state.network.hidden[layer]]
+    ]
+    known = [outcome.accuracy for outcome in outcomes] + ([] if accuracy is None else [accuracy])
+    unknown = np.full(position - sum(map(len, known)), np.nan)
+    made = [(outcome.start, outcome.plan.edit) for outcome in outcomes]
+    if plan is not None:
+        made.append((position - len(known[-1]), plan.edit))
+    hidden = life.settings.boundaries == "hidden"
+    return Frame(
+        rows=rows,
+        colour=colour,
+        updates=life.updates,
+        accuracy=np.concatenate([unknown, *known]),
+        shifts=None if hidden else [shift for shift in stream.shifts if shift <= position],
+        edits=[(at, edit) for at, edit in made if not edit.empty],
+        diverged=bool(state.frozen[0]),
+    )
 
 
 def as_text(frame: Frame) -> str:
     """Layers as bars: '#' incumbents, '+' newest cohort, '.' dormant slots."""
-    lines = [f"update {frame.position} of {frame.updates}"]
-    if frame.outcomes:
-        latest = frame.outcomes[-1]
-        lines[0] += f", online accuracy {latest.accuracy.mean():.3f}"
-    for layer, slots in enumerate(frame.capacity):
-        live, newest = len(frame.units[layer]), len(frame.newest(layer))
-        old = round(BAR * (live - newest) / slots)
-        young = round(BAR * live / slots) - old
+    lines = [f"{headline(frame)}  |  {last_edit(frame)}"]
+    for layer, row in enumerate(frame.rows):
+        live, newest = len(row.units), int(row.newest.sum())
+        old = round(BAR * (live - newest) / row.slots)
+        young = round(BAR * live / row.slots) - old
         bar = "#" * old + "+" * young
-        lines.append(f"layer {layer} [{bar:.<{BAR}}] {live} of {slots} live, {newest} newest")
+        lines.append(f"layer {layer} [{bar:.<{BAR}}] {live} of {row.slots} live, {newest} newest")
     return "\n".join(lines) + "\n"
 
 
-def as_array(frame: Frame) -> np.ndarray:
-    """An image [height, width, 3] uint8."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def headline(frame: Frame) -> str:
+    """Update, task (unless boundaries are hidden), live units, present accuracy."""
+    parts = [f"update {frame.position} of {frame.updates}"]
+    if frame.shifts is not None:
+        parts.append(f"task {len(frame.shifts) + 1}")
+    parts.append(f"live {_listed([len(row.units) for row in frame.rows])}")
+    if not np.isnan(frame.present):
+        parts.append(f"online accuracy {frame.present:.2f}")
+    if frame.diverged:
+        parts.append("diverged")
+    return "  |  ".join(parts)
 
-    figure = Figure(figsize=(6.4, 4.0), dpi=100, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    top, bottom = figure.subplots(2, 1, height_ratios=(1, 1))
-    grid = np.full((len(frame.capacity), max(frame.capacity)), np.nan)
-    for layer, slots in enumerate(frame.capacity):
-        grid[layer, :slots] = frame.ages(layer)
-        newest = frame.newest(layer)
-        top.plot(newest, np.full(len(newest), layer), "o", color="black", markersize=3)
-    top.set_facecolor("0.9")
-    image = top.imshow(
-        grid, aspect="auto", cmap="viridis", vmin=0, vmax=max(1, frame.position), interpolation="nearest"
-    )
-    figure.colorbar(image, ax=top, label="age (updates)")
-    top.set(
-        yticks=range(len(frame.capacity)), ylabel="editable layer", xlabel="slot (grey: dormant, dots: newest cohort)"
-    )
-    ends = [outcome.stop for outcome in frame.outcomes]
-    bottom.plot(ends, [outcome.accuracy.mean() for outcome in frame.outcomes], "k.-")
-    bottom.set(xlim=(0, frame.updates), ylim=(0, 1), xlabel="update", ylabel="online accuracy")
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+def last_edit(frame: Frame) -> str:
+    """What was done to the learner last, and when."""
+    if not frame.edits:
+        return "not edited so far"
+    at, edit = frame.edits[-1]
+    layers = len(frame.rows)
+    counts = {kind: edit.counts(kind, layers) for kind in KINDS}
+    done = [f"{kind} {_listed(units)}" for kind, units in counts.items() if any(units)]
+    done += [name for name in ("store", "reset") if getattr(edit, name)]
+    if edit.rewind != "none":
+        done.append(f"rewind ({edit.rewind})")
+    return f"last edit at update {at}: {', '.join(done)}"
+
+
+def possible_modes() -> list[str]:
+    """The render modes that can be had here: no window without a display."""
+    return [mode for mode in RENDER_MODES if mode != "human" or has_display()]
+
+
+def has_display() -> bool:
+    """Whether windows can be opened, as far as the environment tells."""
+    return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+def _listed(units: Sequence[int]) -> str:
+    if len(units) <= LISTED:
+        return " + ".join(map(str, units))
+    return f"{sum(units)} in {len(units)} layers"

@@ -8,16 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import numpy as np
 import torch
 
 from plastic_env.env.encoding import Action, Codec, EpisodeSpec, Observation
 from plastic_env.env.episode import EpisodeSettings, Outcome, Plan
 from plastic_env.env.lifetime import Lifetime
-from plastic_env.env.rendering import RENDER_MODES, Frame, as_array, as_text
+from plastic_env.env.picture import Painter
+from plastic_env.env.rendering import COLOURS, RENDER_MODES, Frame, as_text, possible_modes, take
 from plastic_env.env.rewards import Reward, find_reward
+from plastic_env.env.window import Window, check_display
 from plastic_env.errors import look_up
 from plastic_env.learner import snapshots
 from plastic_env.streams.stream import Scenario
+
+PICTURES = 200  # of a life in a window
 
 
 class PlasticEnv(gymnasium.Env[Observation, Action]):
@@ -38,7 +43,9 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
         settings: how the learner lives.
         reward: a name in `REWARDS`, or a function of an `Outcome`.
         illegal: "clip" cuts counts to what is possible now and reports it in info, "raise" refuses them.
-        render_mode: None, "ansi" or "rgb_array".
+        render_mode: None, "ansi" (text), "rgb_array" (an image [height, 976, 3] uint8, of a height that the layers
+            decide), or "human" (a window that follows each step, where there is a display).
+        colour: what units are coloured by in pictures: "age" or (gradient) "parity".
         device, dtype: where and in which precision the learner is computed. threads: CPU threads for `fork`.
 
     >>> env = gymnasium.make("plastic_env/PermutedDigits-small-v0")                    # doctest: +SKIP
@@ -50,7 +57,7 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
     metadata: dict[str, Any] = {  # noqa: RUF012 (Gymnasium's convention)
         "render_modes": RENDER_MODES,
         "render_fps": 4,
-    }
+    }  # of an instance: the modes that can be had here
 
     def __init__(
         self,
@@ -60,19 +67,28 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
         reward: str | Reward = "online_accuracy",
         illegal: str = "clip",
         render_mode: str | None = None,
+        colour: str = "age",
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         threads: int = 1,
     ) -> None:
         if render_mode is not None:
             look_up(dict.fromkeys(RENDER_MODES), render_mode, "render mode")
-        self.render_mode = render_mode
+        if render_mode == "human":
+            check_display()
+        look_up(COLOURS, colour, "colour")
+        self.metadata = {**self.metadata, "render_modes": possible_modes()}
+        self.render_mode, self.colour = render_mode, colour
         self.reward = find_reward(reward)
         self.lifetime = Lifetime(scenario, settings or EpisodeSettings(), device=device, dtype=dtype, threads=threads)
         self.codec = Codec(self.lifetime, illegal)
         self.action_space = self.codec.action_space
         self.observation_space = self.codec.observation_space  # type: ignore[assignment]
         self.outcomes: list[Outcome] = []
+        self._painter: Painter | None = None
+        self._window: Window | None = None
+        if render_mode == "human":
+            self.lifetime.watch(self._follow, every=max(1, self.lifetime.updates // PICTURES))
 
     @property
     def episode(self) -> EpisodeSpec:
@@ -86,6 +102,8 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
         super().reset(seed=seed)
         self.outcomes = []
         self.lifetime.begin({0: self.np_random})
+        if self.render_mode == "human":
+            self.render()
         return self.codec.observe(0), self.codec.info(0)
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -96,6 +114,8 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
         outcome = self.lifetime.step({0: possible})[0]
         self.outcomes.append(outcome)
         info = self.codec.info(0, requested, outcome)
+        if self.render_mode == "human":
+            self.render()
         return self.codec.observe(0), self.reward(outcome), outcome.terminated, outcome.truncated, info
 
     def save(self, path: str | Path) -> None:
@@ -132,17 +152,45 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
         return [outcomes[at] for at in range(len(plans))]
 
     def render(self) -> Any:
-        """The learner and its accuracy so far: text ("ansi") or an image [height, width, 3] ("rgb_array")."""
-        units = self.lifetime.population.state.learner(0)
-        frame = Frame(
-            [units[layer] for layer in self.lifetime.population.network.editable],
-            self.lifetime.population.capacity,
-            self.lifetime.updates,
-            self.outcomes,
-        )
+        """The learner and its accuracy so far: text ("ansi"), or an image [height, width, 3] uint8 ("rgb_array"), or
+        None once a window shows it ("human").
+
+        Raises:
+            InvalidSetting: no window can be opened.
+        """
+        if self.render_mode is None:
+            modes = ", ".join(map(repr, self.metadata["render_modes"]))
+            gymnasium.logger.warn(f"render() does nothing without a render_mode; make the env with one of {modes}.")
+            return None
+        frame = take(self.lifetime, self.outcomes, self.colour)
         if self.render_mode == "ansi":
             return as_text(frame)
+        image = self._paint(frame)
         if self.render_mode == "rgb_array":
-            return as_array(frame)
-        gymnasium.logger.warn("render() does nothing without a render_mode; make the env with 'ansi' or 'rgb_array'.")
+            return image
+        self._show(image)
         return None
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        if self._window is not None:
+            self._window.close()
+            self._window = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies draw for themselves."""
+        return {**vars(self), "_painter": None, "_window": None}
+
+    def _follow(self, member: int, plan: Plan, accuracy: np.ndarray) -> None:
+        """Show what happens in the midst of a step."""
+        self._show(self._paint(take(self.lifetime, self.outcomes, self.colour, plan, accuracy)))
+
+    def _paint(self, frame: Frame) -> np.ndarray:
+        if self._painter is None:
+            self._painter = Painter(frame)
+        return self._painter.paint(frame)
+
+    def _show(self, image: np.ndarray) -> None:
+        if self._window is None:
+            self._window = Window(image)
+        self._window.show(image)

@@ -37,15 +37,30 @@ def cohort_points(layer: int, units: Units, now: int, active: np.ndarray, gradie
     parities = []
     for values in (active, gradient):
         sums = np.bincount(index, weights=values)
-        means, past = sums / counts, (sums.cumsum() - sums) / np.maximum(older, 1)
-        tiny = np.finfo(np.float32).tiny
-        parities.append(np.clip(np.log(means + tiny) - np.log(past + tiny), -LOG_PARITY_LIMIT, LOG_PARITY_LIMIT))
+        parities.append(_log_ratio(sums / counts, (sums.cumsum() - sums) / np.maximum(older, 1)))
     born = np.zeros(len(cohorts), dtype=np.int64)
     born[index] = units.born
     return [
         CohortPoint(layer, int(cohorts[at]), int(now - born[at]), int(counts[at]), *(float(p[at]) for p in parities))
         for at in np.flatnonzero(older > 0)
     ]
+
+
+def unit_parities(units: Units, values: np.ndarray) -> np.ndarray:
+    """[units] log of each unit's value over the mean of the units older than its cohort, or over the mean of its own
+    cohort if none is older. The ratios of a cohort's units have its parity as their mean, within limits.
+
+    values: [units] mean |dL/dz| or active fraction of each.
+    """
+    _, index, counts = np.unique(units.cohort, return_inverse=True, return_counts=True)
+    totals, sums = counts.cumsum(), np.bincount(index, weights=values).cumsum()
+    means = sums / totals  # of each cohort and those before it
+    return _log_ratio(values, means[np.maximum(index - 1, 0)])
+
+
+def _log_ratio(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    tiny = np.finfo(np.float32).tiny
+    return np.clip(np.log(values + tiny) - np.log(reference + tiny), -LOG_PARITY_LIMIT, LOG_PARITY_LIMIT)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from plastic_env.errors import InvalidEdit
 from plastic_env.learner import diagnostics
-from plastic_env.learner.cohorts import CohortPoint, cohort_points
+from plastic_env.learner.cohorts import CohortPoint, cohort_points, unit_parities
 from plastic_env.learner.normalisation import Crowd
 from plastic_env.learner.parameters import Layer
 from plastic_env.learner.stages import Mode, Saved, Stage, by_unit
@@ -219,6 +219,18 @@ def measure_cohorts(probe: Probe) -> dict[int, list[CohortPoint]]:
                 seen = (values[row, : len(units)] for values in (active, gradient))
                 points[member] += cohort_points(at, units, int(probe.updates[row]), *seen)
     return points
+
+
+def gradient_parities(probe: Probe, member: int) -> list[np.ndarray]:
+    """Of each editable layer, [live] every unit's log gradient parity by itself (`unit_parities`); NaN where gradients
+    are not finite."""
+    (row,), found = probe.rows([member]), []
+    for layer in probe.state.network.editable:
+        units = probe.state.units[layer].of(member)
+        gradient = probe.deltas[layer][row].abs().mean(0).double().cpu().numpy()[: len(units)]
+        sound = np.isfinite(gradient).all()
+        found.append(unit_parities(units, gradient) if sound else np.full(len(units), np.nan))
+    return found
 
 
 def _crowds(probe: Probe, layer: int) -> np.ndarray:

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from plastic_env.errors import AgentError, FileError
-from plastic_env.study import living
-from plastic_env.study.living import Report, Tick
+from plastic_env.study import groups as groupwork
+from plastic_env.study.groups import Report, Tick
 from plastic_env.study.results import is_stored, write_failure
 from plastic_env.study.sweep import Run, Study
 
@@ -33,7 +33,8 @@ PATIENCE = 0.2  # seconds between messages of a worker about its progress
 class Job:
     """One group of a study, as any process can run it.
 
-    at: which group. ids: of its runs, as a check that both processes mean the same. checkpoint_minutes: see `run_group`.
+    at: which group. ids: of its runs, as a check that both processes mean the same. checkpoint_minutes: see
+        `run_group`.
     """
 
     study: Study
@@ -52,7 +53,7 @@ class Job:
         if tuple(run.id for run in runs) != self.ids:
             raise AgentError(f"{runs[0].method_name!r} was changed while the study ran; run the same command again.")
         try:
-            return living.run_group(runs, self.folder, self.overwrite, tick, self.checkpoint_minutes)
+            return groupwork.run_group(runs, self.folder, self.overwrite, tick, self.checkpoint_minutes)
         except FileError:
             raise
         except Exception as error:
@@ -149,8 +150,8 @@ def _receive(pipe: Connection) -> Any:
 def _death(process: BaseProcess) -> str:
     process.join()
     return (
-        f"The process died (exit code {process.exitcode}), perhaps for want of memory. Run again to try once more, with "
-        "fewer --threads if memory is short."
+        f"The process died (exit code {process.exitcode}), perhaps for want of memory. Run again to try once more, "
+        "with fewer --threads if memory is short."
     )
 
 

@@ -7,27 +7,23 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from plastic_env.files import write_atomically
+from plastic_env.study.living import Lives
 from plastic_env.study.results import environment
 from plastic_env.study.sweep import Run
 
-if TYPE_CHECKING:
-    from plastic_env.study.living import Lives
-
 ENDING = ".checkpoint"
-_KEPT = ("agents", "infos", "decisions", "failures")  # of `Lives`, beside the lifetime
 
 
 @dataclass
 class Checkpoint:
     """The file of one group, and what is to be said of it.
 
-    The file's name follows from the runs and the versions that compute them: others never read it.
+    The file's name follows from the runs and from the versions that compute them: others never read it.
     """
 
     path: Path
@@ -40,31 +36,33 @@ class Checkpoint:
         return Checkpoint(folder / f"{digest[:16]}{ENDING}")
 
     def save(self, lives: Lives) -> None:
-        """Keep all of it; where an agent can't be pickled, say so instead.
+        """Keep all of it; if that can't be done, as with agents that can't be pickled, say so instead.
 
         Raises:
             FileError: the file can't be written.
         """
-        kept = {name: getattr(lives, name) for name in _KEPT}
+        kept = {name: getattr(lives, name) for name in lives.KEPT}
         try:
             content = pickle.dumps({"lifetime": lives.lifetime.capture(), **kept})
         except Exception as error:  # pickling runs the agents' own code
-            self._say(f"No checkpoints of {', '.join(sorted({type(agent).__name__ for agent in lives.agents}))}: {error}.")
+            names = ", ".join(dict.fromkeys(run.method_name for run in lives.runs))
+            self._say(f"No checkpoints of {names}: {error}. If interrupted, they begin anew.")
             return
         write_atomically(self.path, lambda path: path.write_bytes(content))
 
-    def restored(self, blank: Callable[[], Lives]) -> Lives | None:
-        """The lives to go on with, put into blank ones; None if there is no file to go on from."""
+    def restored(self, runs: Sequence[Run]) -> Lives | None:
+        """The lives of these runs to go on with; None if there is no file to go on from."""
         if not self.path.exists():
             return None
+        lives = Lives(runs)
         try:
-            kept, lives = pickle.loads(self.path.read_bytes()), blank()
+            kept = pickle.loads(self.path.read_bytes())
             lives.lifetime.restore(kept["lifetime"])
-        except Exception as error:
+            for name in lives.KEPT:
+                setattr(lives, name, kept[name])
+        except Exception as error:  # it holds what agents have put there
             self._say(f"{self.path.name} can't be read ({type(error).__name__}: {error}); its group began anew.")
             return None
-        for name in _KEPT:
-            setattr(lives, name, kept[name])
         return lives
 
     def remove(self) -> None:

@@ -46,7 +46,9 @@ def load_study(written: str) -> Study:
     Raises:
         FileError: there is no such file, or it can't be read. PlasticEnvError: it describes no study.
     """
-    place, colon, name = written.partition(":") if ".py" in written or not Path(written).exists() else (written, "", "")
+    place, _, name = written.rpartition(":")
+    if not (place and name.isidentifier()):
+        place, name = written, ""
     path = Path(place)
     if path.is_dir():
         return kept_study(path)[0]
@@ -121,17 +123,24 @@ def kept_study(folder: Path) -> tuple[Study, Versions]:
     return from_plain(record["study"], str(folder / KEPT)), versions
 
 
+def other_versions(folder: Path) -> str:
+    """Why a folder's results aren't those of this code, and what to do then; "" if they are, or there is no record."""
+    if not (folder / KEPT).is_file():
+        return ""
+    there, here = kept_study(folder)[1], Versions.here()
+    if there == here:
+        return ""
+    return (
+        f"{folder} holds results of plastic_env {there.plastic_env} (code {there.code}); this is {here.plastic_env} "
+        f"(code {here.code}), whose results are other ones. Go on with that version, choose another --out, or run "
+        "all of it again with --overwrite."
+    )
+
+
 def check_versions(folder: Path) -> None:
     """Raise `FileError` if a folder's results are those of other code, to which this one's don't belong."""
-    if not (folder / KEPT).is_file():
-        return
-    there, here = kept_study(folder)[1], Versions.here()
-    if there != here:
-        raise FileError(
-            f"{folder} holds results of plastic_env {there.plastic_env} (code {there.code}); this is "
-            f"{here.plastic_env} (code {here.code}), whose results are other ones. Go on with that version, choose "
-            "another --out, or run all of it again with --overwrite."
-        )
+    if other_versions(folder):
+        raise FileError(other_versions(folder))
 
 
 def _from_toml(path: Path) -> Study:
@@ -159,4 +168,6 @@ def _module(path: Path, place: str) -> Any:
     try:
         return importlib.import_module(place)
     except (Exception, SystemExit) as error:
-        raise FileError(f"The module {place} can't be imported: {type(error).__name__}: {error}; give {FORMS}.") from error
+        raise FileError(
+            f"The module {place} can't be imported: {type(error).__name__}: {error}; give {FORMS}."
+        ) from error

@@ -117,7 +117,11 @@ def _find(name: str) -> Found:
         return Found(name, METHODS[name])
     place, colon, class_name = name.rpartition(":")
     if colon:
-        module = load_file(Path(place), f"the agent {class_name}") if place.endswith(".py") else _load_module(place, class_name)
+        module = (
+            load_file(Path(place), f"the agent {class_name}")
+            if place.endswith(".py")
+            else _load_module(place, class_name)
+        )
         return Found(class_name, _method(getattr(module, class_name, None), module, name), _text(module))
     entries = offered()
     if name not in entries:

@@ -19,7 +19,7 @@ class Summary:
 
     taoa: mean online accuracy over the tasks that are scored. first_fifth, last_fifth: over the first and the last
         fifth of all updates.
-    test: mean accuracy over the tests at the end of the stream, or None if nothing was tested.
+    test: mean accuracy over the tests at the end of the stream, or None unless every run was tested there.
     final_width: live units per editable layer at the end, averaged over layers and seeds.
     dormant: fraction of live units that are dormant by ReDo's score at the end, averaged over the seeds that did
         not diverge; NaN if all did.
@@ -47,7 +47,7 @@ def summarise(results: Sequence[Result]) -> Summary:
     shares = ((dormant * live).sum(1) / live.sum(1))[sound]
     return Summary(
         taoa=mean_interval(np.array([result.taoa() for result in results])),
-        test=None if np.isnan(tests).all() else mean_interval(tests),
+        test=None if np.isnan(tests).any() else mean_interval(tests),
         first_fifth=mean_interval(first),
         last_fifth=mean_interval(last),
         final_width=float(live.mean()),

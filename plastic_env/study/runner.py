@@ -10,7 +10,7 @@ from typing import Any
 from plastic_env.errors import FileError, InvalidSetting, look_up
 from plastic_env.files import clear_unfinished, make_folder
 from plastic_env.study.backends import BACKENDS, Job
-from plastic_env.study.living import Report
+from plastic_env.study.groups import Report
 from plastic_env.study.progress import Progress
 from plastic_env.study.results import Result, is_stored, read_run
 from plastic_env.study.sweep import Cell, Run, Study, stacked
@@ -25,8 +25,8 @@ class Running:
     """How a study is run, none of which its results depend on.
 
     threads: cores to use. backend: a name in `BACKENDS`; None for processes if there is more than one core to use.
-    overwrite: run everything again. show_progress: tell on stderr. checkpoint_minutes: how often a group that takes long
-    is kept, so that it can go on from there. sinks: other places to tell of finished runs.
+    overwrite: run everything again. show_progress: tell on stderr. checkpoint_minutes: how often a group that takes
+    long is kept, so that it can go on from there. sinks: other places to tell of finished runs.
     """
 
     threads: int = 1
@@ -91,7 +91,7 @@ class Finished:
     @property
     def failures(self) -> dict[tuple[str, int], str]:
         """What went wrong, by method and seed; with several scenarios, on any of them."""
-        found = {}
+        found: dict[tuple[str, int], str] = {}
         for cell in self.cells:
             runs = {run.seed: self.failed.get(run.id, "") for run in cell.runs}
             reasons = runs or dict.fromkeys(self.study.all_seeds, cell.error)

@@ -46,8 +46,7 @@ class Status:
         """For people: a table, why runs failed, and what else there is."""
         rows = [("scenario", "method", "done", "failed", "missing")]
         for cell in self.cells:
-            counts = (cell.done, len(cell.failures), cell.missing)
-            rows.append((cell.scenario, cell.method, *map(str, counts)))
+            rows.append((cell.scenario, cell.method, str(cell.done), str(len(cell.failures)), str(cell.missing)))
         lines = [aligned(rows, left=2), *(line for cell in self.cells for line in _reasons(cell))]
         if self.other:
             lines.append(f"{self.other} other results are in the folder: of other settings, seeds or versions.")

@@ -96,7 +96,7 @@ class Cell:
 
 
 class Chosen(NamedTuple):
-    """What tuning chose for a cell: (name, value) pairs, and the mean TAOA that they reached over the tuning's seeds."""
+    """What tuning chose for a cell: (name, value) pairs, and the mean TAOA that they reached over its seeds."""
 
     scenario: str
     method: str
@@ -111,8 +111,8 @@ class Study:
 
     scenarios: names; one may stand alone. methods: what `find_method` understands, likewise.
     seeds: a number n for 0 to n - 1; a range such as "100-119"; or several seeds and ranges.
-    settings: what is the same for all runs, by name: a setting of the scenarios (`tasks`), of the episodes (`tests`; see
-        `EpisodeSettings`), or an option of the methods (`lr`; see `Method.varied`), looked for in this order.
+    settings: what is the same for all runs, by name: a setting of the scenarios (`tasks`), of the episodes (`tests`;
+        see `EpisodeSettings`), or an option of the methods (`lr`; see `Method.varied`), looked for in this order.
     axes: names of such settings with several values each; every combination is a cell of its own.
     tune: names of options of the methods with candidates for each. For each cell the combination of the highest mean
         TAOA is taken, as found with `tune_seeds`, which `seeds` must not hold.
@@ -301,9 +301,7 @@ def _filled(
     _, method, source = find_method(written, options)
     check_possible(cell.method, method)
     episode = EpisodeSettings(learner=method.learner, **episode_settings)
-    runs = (
-        Run(cell.scenario, scenario, cell.method, method, seed, episode, source, tuned) for seed in study.all_seeds
-    )
+    runs = (Run(cell.scenario, scenario, cell.method, method, seed, episode, source, tuned) for seed in study.all_seeds)
     return Cell(cell.scenario, cell.method, cell.title, tuple(runs))
 
 
@@ -312,7 +310,9 @@ def _choice(study: Study, cell: Cell) -> dict[str, Any]:
     for choice in study.chosen or ():
         if (choice.scenario, choice.method) == (cell.scenario, cell.method):
             return {"values": dict(choice.values), "of": dict(study.tune), "seeds": list(study.tuning_seeds)}
-    raise InvalidSetting(f"No candidate for {', '.join(dict(study.tune))} could be run; see the failures of the tuning.")
+    raise InvalidSetting(
+        f"No candidate for {', '.join(dict(study.tune))} could be run; see the failures of the tuning."
+    )
 
 
 def _tuning_note(study: Study, choice: Chosen) -> str:

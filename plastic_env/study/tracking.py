@@ -1,7 +1,7 @@
 """Other places for what runs do: TensorBoard, Weights & Biases, or anything else with `write`.
 
-    pip install 'plastic_env[track]'
-    plastic-env run study.toml --track tensorboard
+pip install 'plastic_env[track]'
+plastic-env run study.toml --track tensorboard
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from plastic_env.errors import InvalidSetting, look_up
 from plastic_env.study.results import Result
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 class Sink(Protocol):
@@ -54,11 +57,12 @@ class TensorBoard:
         except ImportError as error:
             raise _missing("tensorboard", error) from error
         self._make, self._folder = SummaryWriter, folder / "tensorboard"
-        self._run, self._writer = "", None
+        self._run = ""
+        self._writer: SummaryWriter | None = None
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Add a point to each of the run's curves."""
-        if row["run"] != self._run:
+        if self._writer is None or row["run"] != self._run:
             self.close()
             self._run, self._writer = row["run"], self._make(str(self._folder / row["run"]))
         for name, value in _numbers(row).items():
@@ -85,9 +89,9 @@ class WeightsAndBiases:
         """Log the numbers at this update."""
         if row["run"] != self._name:
             self.close()
-            mode = os.environ.get("WANDB_MODE", "offline")
+            os.environ.setdefault("WANDB_MODE", "offline")
             self._name = row["run"]
-            self._run = self._wandb.init(project="plastic_env", name=self._name, dir=str(self._folder), mode=mode)
+            self._run = self._wandb.init(project="plastic_env", name=self._name, dir=str(self._folder))
         self._run.log(_numbers(row), step=row["update"])
 
     def close(self) -> None:

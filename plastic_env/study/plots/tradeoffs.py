@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plastic_env.study.plots.style import QUIET, axes_or_new, draw_point, label_lines, say
-from plastic_env.study.stats import Interval
+from plastic_env.study.stats import Interval, pareto_front
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,13 +74,6 @@ def draw_spending(methods: Mapping[str, Spending], ax: Axes | None = None) -> Ax
     ax.set_axisbelow(True)
     ax.margins(0.08)
     return _label(methods, {name: accuracy.mean for name, (_, accuracy) in shown.items()}, ax)
-
-
-def pareto_front(cost: np.ndarray, worth: np.ndarray) -> np.ndarray:
-    """Indices, by rising cost, of the points [points] to which no other is better in one and as good in the other."""
-    order = np.lexsort((-worth, cost))
-    best = np.maximum.accumulate(np.append(-np.inf, worth[order][:-1]))
-    return order[worth[order] > best]
 
 
 def _draw_points(methods: Mapping[str, object], shown: Mapping[str, tuple[Interval, Interval]], ax: Axes) -> None:
