@@ -256,7 +256,7 @@ def test_killed_at_any_moment_it_leaves_whole_files_and_ends_with_the_same_table
     """Kills the main process: when the first result appears, twice at random, and by Ctrl-C; then lets it finish."""
     methods = ["dense", "reset", "recycle", "prune"]
     command = [sys.executable, "-m", "plastic_env.cli", "compare", "--tasks", "12", "--seeds", "2", "--threads", "2"]
-    command += ["--json", "--methods", *methods, "--out"]
+    command += ["--json", "--checkpoint-minutes", "0", "--methods", *methods, "--out"]
     undisturbed = subprocess.run([*command, str(tmp_path / "a")], capture_output=True, text=True, check=True)
     folder = tmp_path / "b"
     rng = random.Random(0)

@@ -281,8 +281,7 @@ def test_show(tmp_path, capsys):
     (cell,) = run_study(small(seeds=1), tmp_path, show_progress=False).cells
     for name in (cell.runs[0].id, tmp_path / f"{cell.runs[0].id}.parquet"):
         assert json.loads(run(capsys, "show", name, "--out", tmp_path)[1])["seed"] == 0
-    assert run(capsys, "show", "recycel")[::2] == (
-        2,
-        "plastic-env: error: Nothing is called 'recycel'. Did you mean 'recycle'? `plastic-env list` lists all names.\n",
-    )
+    code, _, err = run(capsys, "show", "recycel")
+    assert code == 2
+    assert "Nothing is called 'recycel'. Did you mean 'recycle'? `plastic-env list` lists all names." in err
     assert "Did you mean 'fraction'" in run(capsys, "show", "recycle+fractoin=1")[2]

@@ -24,6 +24,7 @@ from plastic_env.plain import describe
 
 ENTRY_POINTS = "plastic_env.agents"  # the group by which installed packages offer agents
 FORMS = "a name; path/to/file.py:Class or package.module:Class; ppo:FILE, cma:FILE or fixed:FILE"
+_LOADED: dict[Path, tuple[bytes, ModuleType]] = {}  # the modules of files, and from what text
 _WRITTEN = re.compile(r"(?P<name>.*?)(?P<options>(\+[A-Za-z_]\w*(=[^+]*)?)*)", re.DOTALL)
 
 
@@ -179,17 +180,23 @@ def load_file(file: Path, what: str) -> ModuleType:
     """
     if not file.is_file():
         raise AgentError(f"There is no file {str(file)!r} to load {what} from (looked in {Path.cwd()}).")
-    spec = importlib.util.spec_from_file_location(file.stem, file.resolve())
+    place, text = file.resolve(), file.read_bytes()
+    loaded, before = _LOADED.get(place, (b"", None))
+    if before is not None and loaded == text:
+        return before  # one class for all its agents, as pickling them needs
+    spec = importlib.util.spec_from_file_location(file.stem, place)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(file.stem, module)  # dataclasses look their module up
-    if str(file.resolve().parent) not in sys.path:
-        sys.path.append(str(file.resolve().parent))  # for what it imports from beside it
+    if sys.modules.get(file.stem, before) is before:  # nobody else's
+        sys.modules[file.stem] = module  # where dataclasses and pickle look for it
+    if str(place.parent) not in sys.path:
+        sys.path.append(str(place.parent))  # for what it imports from beside it
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise AgentError(f"{file} can't be imported: {_tell(error)}") from error
+    _LOADED[place] = text, module
     return module
 
 
