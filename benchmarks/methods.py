@@ -78,7 +78,7 @@ def equal_compute(name: str, lives: Mapping[str, Found], asked: argparse.Namespa
 
 def run(name: str, methods: Sequence[str], asked: argparse.Namespace, changes: Mapping[str, int]) -> dict[str, Found]:
     """Methods on a stream, over all seeds."""
-    study = Study(name, tuple(methods), tuple(range(asked.seeds)), tuple(changes.items()))
+    study = Study(name, methods, asked.seeds, changes)
     finished = run_study(study, asked.out / name, threads=asked.threads, show_progress=False)
     assert not finished.failures, finished.failures
     return {method: Found.of(results) for method, results in finished.results.items()}

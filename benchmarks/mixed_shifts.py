@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/mixed_shifts"))
     asked = parser.parse_args()
     study = Study(
-        asked.stream, (*asked.policies, *asked.methods), tuple(range(asked.seeds)), changes=(("split", "test"),)
+        asked.stream, (*asked.policies, *asked.methods), tuple(range(asked.seeds)), settings={"split": "test"}
     )
     finished = run_study(study, asked.out / asked.stream, threads=asked.threads, show_progress=False)
     assert not finished.failures, finished.failures

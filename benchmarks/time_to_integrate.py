@@ -128,7 +128,7 @@ def run(
     stream: str, methods: Sequence[str], seeds: Sequence[int], asked: argparse.Namespace
 ) -> dict[str, list[Result]]:
     """Results by method as it is written."""
-    study = Study(stream, tuple(methods), tuple(seeds))
+    study = Study(stream, methods, tuple(seeds))
     finished = run_study(study, asked.out / stream, threads=asked.threads, show_progress=False)
     assert not finished.failures, finished.failures
     return dict(zip(methods, finished.results.values(), strict=True))

@@ -17,14 +17,15 @@ from plastic_env.cli import main
 from plastic_env.errors import InvalidSetting, UnknownName
 from plastic_env.scenarios import find
 from plastic_env.study import measures, ticket_report
+from plastic_env.study.living import live
 from plastic_env.study.results import Result, read_run
-from plastic_env.study.runner import live, run_study
+from plastic_env.study.runner import run_study
 from plastic_env.study.sweep import Study
 from plastic_env.study.ticket import Ticketed, Tickets, TicketStudy, tickets
 
 MASKS = {0: [[5, 2, 11], [9]], 1: [[0], [7, 1, 3, 0, 4, 2, 8, 5, 6]], 2: [range(12), range(10)]}
 CONVOLUTIONAL = {"hidden": (Conv(3, editable=False), Conv(5), 8), "inputs": helpers.PICTURE}
-SMALL = Study("IidDigits-small-v0", ("dense", "grow", "prune"), (0, 1), (("updates", 8),), tests="task")
+SMALL = Study("IidDigits-small-v0", ("dense", "grow", "prune"), (0, 1), {"updates": 8, "tests": "task"})
 
 
 def masked(masks, seed=0, hidden=(12, 10), inputs=helpers.INPUTS, n=3, **settings):
@@ -204,9 +205,14 @@ def studied(tmp_path_factory):
     return found, folder, run_study(SMALL, folder, show_progress=False).results
 
 
+def runs_of(study):
+    """By method."""
+    return {cell.method: cell.runs for cell in study.cells()}
+
+
 def test_the_recorded_mask_is_that_of_the_population_at_the_end(studied):
     results = studied[2]
-    for runs in SMALL.groups():
+    for runs in runs_of(SMALL).values():
         lived = Lifetime(runs[0].scenario, runs[0].episode, len(runs))
         for _ in live(runs, lived):
             pass
@@ -222,7 +228,7 @@ def test_the_recorded_mask_is_that_of_the_population_at_the_end(studied):
 
 def test_a_rewound_ticket_of_a_dense_run_is_that_run(studied):
     (_, folder, results), made = studied, TicketStudy.of(SMALL, studied[2], "rewound")
-    for run, cycle in zip(made.groups()[0], results["dense"], strict=True):
+    for run, cycle in zip(runs_of(made)["dense/rewound_ticket"], results["dense"], strict=True):
         ticket = read_run(folder, run)
         for name in ("accuracy", "loss", "tests", "macs"):
             assert ticket.rows[name] == cycle.rows[name]
@@ -237,12 +243,10 @@ def test_a_rewound_ticket_of_a_dense_run_is_that_run(studied):
 @pytest.mark.parametrize(("weights", "suffix"), [("fresh", "ticket"), ("rewound", "rewound_ticket")])
 def test_tickets_live_unedited_with_the_final_mask(studied, weights, suffix):
     found, folder, results = studied
-    groups = TicketStudy.of(SMALL, results, weights).groups()
-    assert [run.method_name for runs in groups for run in runs] == [
-        f"{method}/{suffix}" for method in SMALL.methods for _ in range(2)
-    ]
-    for runs in groups:
-        method = runs[0].method_name.split("/")[0]
+    cells = runs_of(TicketStudy.of(SMALL, results, weights))
+    assert {name: len(runs) for name, runs in cells.items()} == {f"{method}/{suffix}": 2 for method in SMALL.methods}
+    for name, runs in cells.items():
+        method = name.split("/")[0]
         for at, run in enumerate(runs):
             cycle, ticket = results[method][at], read_run(folder, run)
             assert ticket.mask == run.start.live_slots == cycle.mask
@@ -259,8 +263,8 @@ def test_tickets_live_unedited_with_the_final_mask(studied, weights, suffix):
 
 
 def test_a_rewound_ticket_begins_with_the_weights_of_the_run_and_sees_its_batches(studied):
-    run = TicketStudy.of(SMALL, studied[2], "rewound").groups()[2][1]  # prune
-    pruned = SMALL.groups()[2][1]
+    run = runs_of(TicketStudy.of(SMALL, studied[2], "rewound"))["prune/rewound_ticket"][1]
+    pruned = runs_of(SMALL)["prune"][1]
     lives = [Lifetime(run.scenario, run.episode) for _ in range(2)]
     for lived, which in zip(lives, (pruned, run), strict=True):
         lived.begin({0: np.random.default_rng(which.seed)}, {0: which.start})
@@ -281,7 +285,7 @@ def test_tickets_that_are_finished_are_read(studied):
 
 
 def test_the_same_mask_and_seed_give_the_same_ticket_bit_for_bit(studied, tmp_path):
-    runs = TicketStudy.of(SMALL, studied[2]).groups()[1]
+    runs = runs_of(TicketStudy.of(SMALL, studied[2]))["grow/ticket"]
     for lived in (tmp_path / "a", tmp_path / "b"):
         run_study(TicketStudy.of(replace(SMALL, methods=("grow",)), {"grow": studied[2]["grow"]}), lived)
     for run in runs:
@@ -291,15 +295,15 @@ def test_the_same_mask_and_seed_give_the_same_ticket_bit_for_bit(studied, tmp_pa
 
 def test_runs_that_failed_have_no_ticket(studied):
     results = {"grow": studied[2]["grow"][1:], "prune": []}
-    groups = TicketStudy.of(SMALL, results).groups()
-    assert [(run.method_name, run.seed) for runs in groups for run in runs] == [("grow/ticket", 1)]
+    cells = runs_of(TicketStudy.of(SMALL, results))
+    assert {name: [run.seed for run in runs] for name, runs in cells.items()} == {"grow/ticket": [1]}
 
 
 def test_studies_that_cannot_be_compared_are_refused(tmp_path):
     with pytest.raises(InvalidSetting, match="tests='none'"):
-        tickets(replace(SMALL, tests="none"), tmp_path)
+        tickets(replace(SMALL, settings={"updates": 8}), tmp_path)
     with pytest.raises(InvalidSetting, match="no test samples"):
-        tickets(Study("RandomLabelDigits-small-v0", ("dense",), (0,), tests="past"), tmp_path)
+        tickets(Study("RandomLabelDigits-small-v0", ("dense",), (0,), {"tests": "past"}), tmp_path)
     with pytest.raises(UnknownName, match="fresh, rewound"):
         tickets(SMALL, tmp_path, weights="old")
     assert not list(tmp_path.iterdir())

@@ -86,16 +86,19 @@ def as_table(summaries: Mapping[str, Summary]) -> str:
                 relative,
             )
         )
-    return text_table(rows)
+    return aligned(rows)
 
 
-def text_table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells, the head first, as aligned lines: the first column to the left, the others to the right."""
+def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Rows of text, the first of them the heads, as a table; the first columns, `left` many, begin on the left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        lines.append("  ".join(cells))
+    lines = [
+        "  ".join(
+            cell.ljust(width) if at < left else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(lines)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -100,13 +101,13 @@ def write_run(
     folder: Path,
     run: Run,
     life: Sequence[Decision],
-    stacked: Sequence[int],
+    stacked: Sequence[Sequence[Any]],
     stream: TaskStream,
     live_slots: Sequence[Sequence[int]],
 ) -> None:
     """Store a finished run as `folder/<id>.parquet`.
 
-    stacked: seeds of the runs in its population (results agree with other stackings but for rounding).
+    stacked: method and seed of each run in its population (results agree with other stackings but for rounding).
     live_slots: its mask at the end, of each editable layer.
     """
     settings = {
@@ -115,9 +116,9 @@ def write_run(
         "updates": life[0].outcome.stream_updates,
         "shifts": list(stream.shifts),
         "scored": None if stream.scored is None else list(stream.scored),
-        "stacked_seeds": list(stacked),
+        "stacked": [list(member) for member in stacked],
         "live_slots": [list(slots) for slots in live_slots],
-        "environment": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
+        "environment": environment(),
     }
     table = pa.table(_columns(life))
     table = table.replace_schema_metadata({KEY: json.dumps(settings, sort_keys=True).encode()})
@@ -125,10 +126,39 @@ def write_run(
     run.error_path(folder).unlink(missing_ok=True)
 
 
+def environment() -> dict[str, str]:
+    """The versions of what computes results."""
+    return {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
+
+
 def write_failure(folder: Path, run: Run, why: str, trace: str) -> None:
     """Store what went wrong with a run as `folder/<id>.error.json`, until it succeeds."""
     record = json.dumps({"error": why, "traceback": trace, "settings": run.settings}, indent=2, sort_keys=True)
     write_atomically(run.error_path(folder), lambda path: path.write_text(record))
+
+
+def read_failure(folder: Path, run: Run) -> str | None:
+    """What went wrong with a run when it was tried last, or None."""
+    try:
+        return str(json.loads(run.error_path(folder).read_text())["error"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"{run.error_path(folder)} can't be read ({error})."
+
+
+def is_stored(folder: Path, run: Run) -> bool:
+    """Whether the result of `run` is there; of its file, only the end is looked at.
+
+    Raises:
+        FileError: as `read_run`.
+    """
+    path = run.path(folder)
+    if not path.exists():
+        return False
+    with _explained(path):
+        _check(run, path, _settings(pq.read_schema(path)))
+    return True
 
 
 def read_run(folder: Path, run: Run) -> Result | None:
@@ -140,14 +170,39 @@ def read_run(folder: Path, run: Run) -> Result | None:
     path = run.path(folder)
     if not path.exists():
         return None
-    try:
+    result = read_result(path)
+    _check(run, path, result.settings)
+    return result
+
+
+def read_result(path: Path) -> Result:
+    """A result by its file.
+
+    Raises:
+        FileError: it can't be read.
+    """
+    with _explained(path):
         table = pq.read_table(path)
-        settings = json.loads(table.schema.metadata[KEY])
+        return Result(_settings(table.schema), table.to_pydict())
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileError:
+        raise
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise FileError(f"{path} can't be read ({error}); remove it, or run with --overwrite.") from error
+
+
+def _settings(schema: pa.Schema) -> dict[str, Any]:
+    return json.loads(schema.metadata[KEY])
+
+
+def _check(run: Run, path: Path, settings: Mapping[str, Any]) -> None:
     if _canonical({key: settings.get(key) for key in run.settings}) != _canonical(run.settings):
         raise FileError(f"{path} holds another run than its name says; remove it, or run with --overwrite.")
-    return Result(settings, table.to_pydict())
 
 
 def _canonical(settings: Mapping[str, Any]) -> str:

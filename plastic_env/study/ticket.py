@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,12 +20,11 @@ from plastic_env.agents.structural import Dense
 from plastic_env.env.episode import Start
 from plastic_env.errors import AgentError, InvalidSetting, look_up
 from plastic_env.files import write_atomically
-from plastic_env.scenarios import find
 from plastic_env.study import measures
 from plastic_env.study.plots import draw_cycle_ticket
 from plastic_env.study.results import Result
-from plastic_env.study.runner import Failures, Finished, run_study
-from plastic_env.study.sweep import Run, Study
+from plastic_env.study.runner import Finished, run_study
+from plastic_env.study.sweep import Cell, Run, Study
 
 
 class Weights(NamedTuple):
@@ -70,7 +69,7 @@ class Tickets:
     """What `tickets` found, by method, and what went wrong, by method and seed. picture: where it is drawn."""
 
     methods: dict[str, Ticketed]
-    failures: Failures
+    failures: dict[tuple[str, int], str]
     picture: Path
 
     @property
@@ -112,14 +111,19 @@ class TicketStudy(Study):
         settings = {part.name: getattr(study, part.name) for part in fields(study)}
         return TicketStudy(**settings, starts=tuple(starts), weights=weights)
 
-    def groups(self) -> list[list[Run]]:
-        """The tickets, stacked like the runs that they are of."""
+    def cells(self) -> list[Cell]:
+        """The tickets, cell by cell like the runs that they are of."""
         starts = {(method, seed): start for method, seed, start in self.starts}
-        found = [
-            [self._ticket(run, starts[key]) for run in runs if (key := (run.method_name, run.seed)) in starts]
-            for runs in super().groups()
-        ]
-        return [runs for runs in found if runs]
+        found = []
+        for cell in super().cells():
+            runs = [
+                self._ticket(run, starts[cell.method, run.seed])
+                for run in cell.runs
+                if (cell.method, run.seed) in starts
+            ]
+            if runs:
+                found.append(replace(cell, method=self.name(cell.method), runs=tuple(runs)))
+        return found
 
     def name(self, method: str) -> str:
         """What the tickets of a method are called."""
@@ -135,9 +139,7 @@ def tickets(
     folder: Path,
     *,
     weights: str = "fresh",
-    threads: int = 1,
-    overwrite: bool = False,
-    show_progress: bool = True,
+    **running: Any,
 ) -> Tickets:
     """Run what isn't finished of a study, then of its tickets, and write `folder/cycle_<suffix>.png`.
 
@@ -146,7 +148,7 @@ def tickets(
     Args:
         study: one with tests, "task" or "past" (all tasks so far, as in the paper).
         weights: a name in `WEIGHTS`.
-        threads, overwrite: as in `run_study`.
+        running: `running`, or fields of `Running`, as in `run_study`.
 
     Raises:
         PlasticEnvError: as `run_study`; InvalidSetting if nothing is or can be tested, UnknownName if there are no such
@@ -154,23 +156,27 @@ def tickets(
     """
     suffix = look_up(WEIGHTS, weights, "kind of initial weights").suffix
     _check_tests(study)
-    cycles = run_study(study, folder, threads=threads, overwrite=overwrite, show_progress=show_progress)
+    cycles = run_study(study, folder, **running)
     if not cycles.results:
         raise AgentError("Every run failed. " + " ".join(dict.fromkeys(cycles.failures.values())))
-    made = TicketStudy.of(study, cycles.results, weights)
-    retrained = run_study(made, folder, threads=threads, overwrite=overwrite, show_progress=show_progress)
+    made = TicketStudy.of(cycles.study, cycles.results, weights)
+    retrained = run_study(made, folder, **running)
     pairs = _pairs(made, cycles, retrained)
     picture = folder / f"cycle_{suffix}.png"
-    _draw(study.scenario, pairs, picture)
+    _draw(cycles.cells[0].title, pairs, picture)
     found = {name: _compared(*pair) for name, pair in pairs.items()}
     return Tickets(found, cycles.failures | retrained.failures, picture)
 
 
 def _check_tests(study: Study) -> None:
-    stream = find(study.scenario, **dict(study.changes)).stream(0)
+    cells = study.cells()
+    if len({cell.scenario for cell in cells}) > 1:
+        raise InvalidSetting("Tickets are compared on one scenario at a time; give one.")
+    run = next(run for cell in cells for run in cell.runs)
+    stream = run.scenario.stream(0)
     if stream.task(len(stream.lengths) - 1).test is None:
-        raise InvalidSetting(f"The last task of {study.scenario} has no test samples to compare accuracy on.")
-    if study.tests == "none":
+        raise InvalidSetting(f"The last task of {run.scenario_name} has no test samples to compare accuracy on.")
+    if run.episode.tests == "none":
         raise InvalidSetting("The study has tests='none'; choose tests='past', or 'task' for each task's own samples.")
 
 

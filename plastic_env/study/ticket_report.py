@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from plastic_env.study.report import interval_text, text_table
+from plastic_env.study.report import aligned, interval_text
 from plastic_env.study.stats import mean_interval, paired_difference, welch_test
 from plastic_env.study.ticket import Ticketed
 
@@ -46,7 +46,7 @@ def _table_of_methods(methods: Mapping[str, Ticketed]) -> str:
                     interval_text(paired_difference(ticket, cycle), "+"),
                 )
             )
-    return text_table(rows)
+    return aligned(rows)
 
 
 def _table_of_differences(methods: Mapping[str, Ticketed]) -> str:
@@ -62,7 +62,7 @@ def _table_of_differences(methods: Mapping[str, Ticketed]) -> str:
                 pair = getattr(one, f"{side}_{score}")[mine], getattr(other, f"{side}_{score}")[theirs]
                 cells += [interval_text(paired_difference(*pair), "+"), _p_text(welch_test(*pair).p)]
             rows.append((f"{a} - {b}", score.upper(), *cells))
-    return text_table(rows) if len(rows) > 1 else ""
+    return aligned(rows) if len(rows) > 1 else ""
 
 
 def _p_text(p: float) -> str:
