@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from plastic_env.learner.activations import Activation
+from plastic_env.learner.factors import Timing
 from plastic_env.learner.maintenance import (
     Births,
     Maintenance,
@@ -21,7 +22,7 @@ from plastic_env.learner.maintenance import (
     noise_of,
 )
 from plastic_env.learner.network import Trace, backward, descend, forward
-from plastic_env.learner.optimizers import Optimizer, Schedule, Timing
+from plastic_env.learner.optimizers import Optimizer, Schedule
 from plastic_env.learner.passes import stage_modes, timing, unknown_classes
 from plastic_env.learner.probing import mean_size
 from plastic_env.learner.replacement import Replaced, replace_units
