@@ -94,16 +94,19 @@ class _Mixed:
         begins = runs.cumsum() - runs
         listed = np.repeat(known - begins, runs) + np.arange(runs.sum())
         self.table = torch.from_numpy(np.stack([rule(listed) for rule in rules])).to(like)
-        self.at = torch.from_numpy(begins[which.reshape(-1)[:-1]].reshape(ages.shape)).to(like.device)
+        begins = begins[which.reshape(-1)[:-1]].astype(np.int32)  # int64 takes longer to look up
+        self.at = torch.from_numpy(begins.reshape(ages.shape)).to(like.device)
+        self.index = torch.empty_like(self.at)
         self.spread, self.relative = Spread(layout, like, len(rules)), relative
 
     def begin(self, step: int) -> None:
-        index = self.at + step
-        units = self.table.index_select(1, index.flatten()).view(-1, *index.shape)
+        units = self.spread.units
+        torch.add(self.at, step, out=self.index)
+        torch.index_select(self.table, 1, self.index.view(-1), out=units.view(len(units), -1))
         if self.relative:
             head = self.spread.first[-1]
-            units = units / units[..., head : head + 1]
-        self.spread.set(units)
+            units.div_(units[..., head : head + 1].clone())
+        self.spread.work_out()
 
     def restart(self, step: int, layer: int, row: np.ndarray, position: np.ndarray) -> None:
         self.at[torch.from_numpy(row), torch.from_numpy(self.spread.first[layer] + position)] = -step - 1
@@ -112,32 +115,37 @@ class _Mixed:
 class Spread:
     """Gives every parameter the larger one of the factors of its two units; inputs have none.
 
-    first: where each layer's units begin among all. rules: for how many kinds of factors at once.
+    units: [rules, m, units] the factors of units, layer after layer, to be filled in. first: where each layer begins
+    there. rules: for how many kinds of factors at once.
     """
 
     def __init__(self, layout: Layout, like: Tensor, rules: int = 1) -> None:
-        self.layout, widths = layout, layout.widths[1:]
+        widths, self.layout = layout.widths[1:], layout
         self.first = [sum(widths[:at]) for at in range(len(widths))]
+        self.units = like.new_empty(rules, len(like), sum(widths))
+        layers = self.units.split(widths, 2)
         self.flat, self.views = like, layout.views(like)
-        self.room = [like.new_empty(rules, *layer.weight.shape) for layer in self.views[1:]]
-        self.above: list[Tensor] = []
+        self.weights = [layers[0][..., None]]  # per layer [rules, m, out, columns or 1]
+        self.weights += [like.new_empty(rules, *layer.weight.shape) for layer in self.views[1:]]
+        self.vectors = [above[:, :, None] for above in layers]
+        self.parts = []
+        for at, weight in enumerate(self.weights[1:]):
+            out = weight.unflatten(3, (-1, layout.blocks[at + 1]))  # [rules, m, out, units below, block]
+            below, above = layers[at][:, :, None, :, None], layers[at + 1][..., None, None]
+            self.parts.append((out, below.expand_as(out), above.expand_as(out)))
 
-    def set(self, units: Tensor) -> None:
-        """Take the units' factors [rules, m, units], layer after layer."""
-        self.above = list(units.split(self.layout.widths[1:], 2))
-        for at, room in enumerate(self.room):
-            below, above, block = self.above[at], self.above[at + 1], self.layout.blocks[at + 1]
-            columns = below if block == 1 else below.repeat_interleave(block, 2)
-            torch.maximum(above[..., None], columns[:, :, None], out=room)
+    def work_out(self) -> None:
+        """Find the parameters' factors from those of the units."""
+        for out, below, above in self.parts:
+            torch.maximum(below, above, out=out)
 
     def multiply(self, flat: Tensor, rule: int = 0) -> Tensor:
         """Multiply [m, P] by factors, in place."""
         if flat is not self.flat:
             self.flat, self.views = flat, self.layout.views(flat)
-        for at, (weight, vectors) in enumerate(self.views):
-            above = self.above[at][rule]  # [m, width]
-            weight.mul_(self.room[at - 1][rule] if at else above[:, :, None])
-            vectors.mul_(above[:, None])
+        for (weight, vectors), mine, others in zip(self.views, self.weights, self.vectors, strict=True):
+            weight.mul_(mine[rule])
+            vectors.mul_(others[rule])
         return flat
 
 
@@ -150,7 +158,8 @@ class Speeds:
 
     def multiply(self, flat: Tensor, step: int) -> Tensor:
         """Multiply [m, P] by the factors of update number `step`, in place."""
-        self.spread.set(self.units[step][None])
+        self.spread.units.copy_(self.units[step])
+        self.spread.work_out()
         return self.spread.multiply(flat)
 
     def restart(self, step: int, layer: int, row: np.ndarray, position: np.ndarray) -> None:

@@ -36,7 +36,7 @@ AT_ONCE = 16  # learners whose noise is worked out together: it stays in the cac
 class Births(NamedTuple):
     """Units of one hidden layer that a rule has replaced, one entry each.
 
-    row: among the stacked learners. incoming: [units, slots below * block] the fresh weights, of all slots.
+    row: among the stacked learners, ascending. incoming: [units, slots below * block] the fresh weights, of all slots.
     """
 
     layer: int
@@ -88,6 +88,9 @@ class Upkeep:
 
     def reborn(self, births: Births) -> None:
         """Units have been replaced, by this rule or another one; their traces are 0."""
+
+    def finish(self, updates: int) -> None:
+        """So many updates have been made, and the stretch is over: leave the traces as they are to be kept."""
 
 
 class Maintenance(Protocol):

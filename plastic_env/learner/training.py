@@ -141,6 +141,7 @@ def _train_rows(rows: TrainingRows, x: Tensor, y: Tensor, state: State, regime: 
             changes = state.layout.views(change)
             norms = torch.stack([mean_size(state, changes, members, layer) for layer in range(len(layers))], 1)
         upkeep.weights(step, trace)
+    upkeep.finish(k)
     return Trained(objective.losses(logits, y), objective.hits(logits, y), norms.mul_(factor), upkeep.replaced)
 
 
@@ -178,6 +179,11 @@ class _Maintaining:
             for births in upkeep.weights(step, trace):
                 self._replace(step, births)
 
+    def finish(self, updates: int) -> None:
+        """After so many updates."""
+        for upkeep in self.upkeeps:
+            upkeep.finish(updates)
+
     def _replace(self, step: int, births: Births) -> None:
         layer, row, position, incoming = births
         replace_units(self.stretch, births, self.rows.moments)
@@ -185,6 +191,4 @@ class _Maintaining:
         self.schedule.restart(step, layer, row, position)
         for upkeep in self.upkeeps:
             upkeep.reborn(births)
-        for mine in np.unique(row):
-            here = row == mine
-            self.replaced.append(Replaced(self.rows.members[mine], step, layer, position[here], incoming[here]))
+        self.replaced.append(Replaced(step, layer, np.array(self.rows.members)[row], position, incoming))
