@@ -27,10 +27,10 @@ from plastic_env.learner.repacking import unchanged
 
 if TYPE_CHECKING:
     from plastic_env.learner.network import Trace
-    from plastic_env.learner.stages import Stage
     from plastic_env.learner.state import State
 
 UTILITY, AGE = range(2)  # rows of continual backprop's traces
+NOTES = 64  # updates whose contributions may wait until they are added to the utility
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,7 @@ class _Replacing(Upkeep):
 
     def __init__(self, stretch: Stretch, rule: ContinualBackprop) -> None:
         self.stretch, self.rule, self.editable = stretch, rule, stretch.state.network.editable
-        self.utility = {at: stretch.traces[at][:, UTILITY] for at in self.editable}
-        self.feeding = {at: _Feeding.of(stretch, at) for at in self.editable}
+        self.utility = {at: _Utility(stretch, at, 1 - rule.eta) for at in self.editable}
         self.exists = {at: stretch.state.units[at].exists[stretch.members] for at in self.editable}
         self.ages = {at: stretch.traces[at][:, AGE].cpu().numpy().astype(np.int64) for at in self.editable}
         self.growth, self.step = np.zeros_like(stretch.shares), 0
@@ -86,7 +85,7 @@ class _Replacing(Upkeep):
     def weights(self, step: int, trace: Trace) -> list[Births]:
         self.step, shares = step, self.stretch.shares
         for at in self.editable:
-            self.utility[at].lerp_(self.feeding[at].contributions(trace.inputs[at + 1]), 1 - self.rule.eta)
+            self.utility[at].note(trace.inputs[at + 1])
             if step >= self.ripe[at]:
                 self._count(at)
         shares += self.growth
@@ -102,6 +101,7 @@ class _Replacing(Upkeep):
 
     def finish(self, updates: int) -> None:
         for at, ages in self.ages.items():
+            self.utility[at].work_in()
             trace = self.stretch.traces[at][:, AGE]
             trace.copy_(torch.from_numpy((ages + updates) * self.exists[at]))
 
@@ -124,7 +124,8 @@ class _Replacing(Upkeep):
         rows = np.flatnonzero(due)
         if not rows.size:
             return None
-        utility = self.utility[at].double().cpu().numpy()[rows]
+        self.utility[at].work_in()
+        utility = self.utility[at].running.double().cpu().numpy()[rows]
         ages = np.maximum(self.ages[at][rows] + self.step + 1, 1)
         worth = np.where(mature[rows], utility / (1 - self.rule.eta**ages), np.inf)
         counts, columns = due[rows], self.stretch.state.initial[at].weight.shape[2]
@@ -137,24 +138,35 @@ class _Replacing(Upkeep):
         return Births(at, rows.repeat(counts), positions, np.concatenate(fresh))
 
 
-@dataclass(frozen=True)
-class _Feeding:
-    """What units of a layer feed: the stage above, its weights [m, out, columns], and room for their sizes."""
+class _Utility:
+    """The running utility [m, width] of a layer's units.
 
-    stage: Stage
-    weight: Tensor
-    sizes: Tensor
+    Updates are noted one by one and worked in together, which leaves fewer operations between the passes.
+    """
 
-    @staticmethod
-    def of(stretch: Stretch, layer: int) -> _Feeding:
-        weight = stretch.layers[layer + 1].weight
-        return _Feeding(stretch.state.network.stages[layer + 1], weight, torch.empty_like(weight))
+    def __init__(self, stretch: Stretch, layer: int, rate: float) -> None:
+        self.running, self.rate = stretch.traces[layer][:, UTILITY], rate
+        self.stage, self.weight = stretch.state.network.stages[layer + 1], stretch.layers[layer + 1].weight
+        self.room = torch.empty_like(self.weight)
+        self.active: list[Tensor] = []
+        self.feeding: list[Tensor] = []
 
-    def contributions(self, x: Tensor) -> Tensor:
-        """[m, width] mean|h| sum|w_out| of units that give x; of those with several outputs, summed."""
-        size = torch.abs(self.weight, out=self.sizes).sum(1)
-        found, block = self.stage.column_means(x.abs()).mul_(size), self.stage.block
-        return found if block == 1 else found.unflatten(1, (-1, block)).sum(-1)
+    def note(self, x: Tensor) -> None:
+        """The units gave x, and this is what their outgoing weights are now."""
+        self.active.append(self.stage.column_means(x.abs()))
+        self.feeding.append(torch.abs(self.weight, out=self.room).sum(1))
+        if len(self.active) == NOTES:
+            self.work_in()
+
+    def work_in(self) -> None:
+        """Bring the utility up to date: u <- eta u + (1 - eta) mean|h| sum|w_out|, several outputs of a unit summed."""
+        if not self.active:
+            return
+        found, block = torch.stack(self.active).mul_(torch.stack(self.feeding)), self.stage.block
+        for contributions in found if block == 1 else found.unflatten(2, (-1, block)).sum(-1):
+            self.running.lerp_(contributions, self.rate)
+        self.active.clear()
+        self.feeding.clear()
 
 
 def replace_units(stretch: Stretch, births: Births, moments: list[Tensor]) -> None:
