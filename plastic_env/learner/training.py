@@ -74,6 +74,11 @@ class Regime(NamedTuple):
     maintenance: tuple[Maintenance, ...] = ()
     init: str = "torch"
 
+    @property
+    def alone(self) -> bool:
+        """Whether only one of them can draw from the learners' generators."""
+        return len(self.maintenance) + (self.optimizer.sigma is not None) == 1
+
 
 def train_rows(rows: TrainingRows, x: Tensor, y: Tensor, *, state: State, regime: Regime, threads: int = 1) -> Trained:
     """Make k updates of all learners in `rows`, group by group: a group's weights stay in the cache all along.
@@ -114,7 +119,7 @@ def _train_rows(rows: TrainingRows, x: Tensor, y: Tensor, state: State, regime: 
     k, network, objective = len(y), state.network, state.network.objective
     layers = state.layout.views(weights)
     schedule = regime.optimizer.schedule(state.layout, _timing(rows, k, state, regime), k, weights)
-    upkeep = _Maintaining(rows, state, regime, schedule)
+    upkeep = _Maintaining(rows, k, state, regime, schedule)
     descent = None if any(rule.needs_gradients for rule in regime.maintenance) else schedule.descent
     modes = stage_modes(state, members, regime.function, rows.noise)
     ban = unknown_classes(state, members)
@@ -151,21 +156,30 @@ def _timing(rows: TrainingRows, updates: int, state: State, regime: Regime) -> T
     sigma = regime.optimizer.sigma
     if sigma is None:
         return found
-    noise = noise_of(state, rows.members, rows.rngs, sigma).add_to
+    noise = noise_of(state, rows.members, rows.rngs, sigma, updates * regime.alone).add_to
     return replace(found, live=learnt_parameters(state, rows.members), noise=noise)
 
 
 class _Maintaining:
     """The rules at work on some learners."""
 
-    def __init__(self, rows: TrainingRows, state: State, regime: Regime, schedule: Schedule) -> None:
+    def __init__(self, rows: TrainingRows, updates: int, state: State, regime: Regime, schedule: Schedule) -> None:
         self.rows, self.schedule, self.replaced = rows, schedule, list[Replaced]()
         self.upkeeps: list[Upkeep] = []
         first = 0
         for rule in regime.maintenance:
             traces = [trace[:, first : first + rule.traces] for trace in rows.traces]
             first += rule.traces
-            self.stretch = Stretch(state, rows.members, rows.weights, traces, rows.shares, rows.rngs, regime.init)
+            self.stretch = Stretch(
+                state,
+                rows.members,
+                rows.weights,
+                traces,
+                rows.shares,
+                rows.rngs,
+                regime.init,
+                updates * regime.alone,
+            )
             self.upkeeps.append(rule.prepare(self.stretch))
 
     def gradients(self, gradients: Tensor) -> None:
