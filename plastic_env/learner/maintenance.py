@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from plastic_env.learner.state import State
 
 AT_ONCE = 2**18  # random numbers that are worked out together: they stay in the cache until they have been added
-AHEAD = 8  # updates for which bits are drawn at once
+STOCK = 2**21  # random numbers that may be drawn at once, for several updates
 
 
 class Births(NamedTuple):
@@ -148,7 +148,7 @@ class Jitter:
     drawn, would take more time than all the rest of an update.
 
     half_widths: [P], 0 where nothing is to be drawn. live: [m, P] bool, None if there is no padding. coming: updates to
-    come in which nobody else draws from the generators: bits for several of them are drawn at once, the same ones.
+    come in which nobody else draws from the generators: numbers for several of them are drawn at once, the same ones.
     """
 
     def __init__(
@@ -158,20 +158,20 @@ class Jitter:
         self.counts: list[int] = [len(half_widths)] * len(rngs) if live is None else live.sum(1).tolist()
         self.words = [-(-count // (8 * 7)) for count in self.counts]  # of 8 numbers, in each of 7 blocks
         self.scale = half_widths / (2**14 - 1) ** 0.5
-        self.stock = np.zeros((0, 3, len(rngs), max(self.words)), dtype=np.uint64)
+        self.stock: list[Tensor] = []  # levels [m, 7, numbers] for updates to come, the next one last
+        self.ahead = max(1, STOCK // (len(rngs) * len(half_widths)))
         self.stride = -(-len(rngs) // -(-len(rngs) * len(half_widths) // AT_ONCE))
-        self.blocks = np.zeros((7, self.stride, max(self.words)), dtype=np.uint64)
         self.room = half_widths.new_zeros(self.stride, max(len(half_widths), 7 * 8 * max(self.words)))
 
     def add_to(self, target: Tensor, keep: float = 1.0) -> None:
         """target <- keep * target + new numbers [m, P]."""
-        if not len(self.stock):
-            ahead = max(1, min(AHEAD, self.coming))
-            self.stock, self.coming = self._drawn(range(len(target)), ahead), self.coming - ahead
-        bits, self.stock = self.stock[0], self.stock[1:]
+        if not self.stock:
+            updates = max(1, min(self.ahead, self.coming))
+            self.stock, self.coming = [*self._levels(range(len(target)), updates)][::-1], self.coming - updates
+        levels = self.stock.pop()
         for start in range(0, len(target), self.stride):
-            rows = slice(start, start + self.stride)
-            noise, part = self._numbers(bits[:, rows], range(len(target))[rows]), target[rows]
+            here = slice(start, start + self.stride)
+            noise, part = self._numbers(levels[here], range(len(target))[here]), target[here]
             if keep == 1:
                 part.addcmul_(noise, self.scale)
             else:
@@ -179,29 +179,27 @@ class Jitter:
 
     def draw(self, rows: Sequence[int]) -> Tensor:
         """New numbers of some learners, [rows, P]."""
-        bits, found = self._drawn(rows, 1)[0], self.scale.new_empty(len(rows), len(self.scale))
+        (levels,), found = self._levels(rows, 1), self.scale.new_empty(len(rows), len(self.scale))
         for start in range(0, len(rows), self.stride):
             here = slice(start, start + self.stride)
-            torch.mul(self._numbers(bits[:, here], rows[here]), self.scale, out=found[here])
+            torch.mul(self._numbers(levels[here], rows[here]), self.scale, out=found[here])
         return found
 
-    def _drawn(self, rows: Sequence[int], updates: int) -> np.ndarray:
-        """New bits [updates, 3 blocks, rows, words]."""
-        bits = np.zeros((updates, 3, len(rows), max(self.words)), dtype=np.uint64)
+    def _levels(self, rows: Sequence[int], updates: int) -> Tensor:
+        """New odd int8 numbers [updates, rows, 7, numbers] of some learners."""
+        blocks = np.zeros((updates, 7, len(rows), max(self.words)), dtype=np.uint64)
         for at, row in enumerate(rows):
             words = self.words[row]
-            bits[:, :, at, :words] = self.draws[row](updates * 3 * words).reshape(updates, 3, words)
-        return bits
-
-    def _numbers(self, bits: np.ndarray, rows: Sequence[int]) -> Tensor:
-        """Odd numbers [rows, P] from bits [3, rows, words], 0 at padding; good until the next call."""
-        blocks = self.blocks[:, : len(rows)]
-        blocks[:3] = bits
-        np.bitwise_xor(blocks[0], blocks[1], out=blocks[3])
-        np.bitwise_xor(blocks[:2], blocks[2], out=blocks[4:6])
-        np.bitwise_xor(blocks[3], blocks[2], out=blocks[6])
+            blocks[:, :3, at, :words] = self.draws[row](updates * 3 * words).reshape(updates, 3, words)
+        first, second, third, both = (blocks[:, at] for at in range(4))
+        np.bitwise_xor(first, second, out=both)
+        np.bitwise_xor(blocks[:, :2], third[:, None], out=blocks[:, 4:6])
+        np.bitwise_xor(both, third, out=blocks[:, 6])
         np.bitwise_or(blocks, np.uint64(0x0101010101010101), out=blocks)  # odd numbers are symmetric about 0
-        levels = torch.from_numpy(blocks.view(np.int8)).transpose(0, 1)  # [rows, 7, numbers]
+        return torch.from_numpy(blocks.view(np.int8)).transpose(1, 2)
+
+    def _numbers(self, levels: Tensor, rows: Sequence[int]) -> Tensor:
+        """Levels [rows, 7, numbers] as floating-point numbers [rows, P], 0 at padding; good until the next call."""
         room = self.room[: len(rows)]
         numbers = room[:, : len(self.scale)]
         if self.live is None:
