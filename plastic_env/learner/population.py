@@ -269,7 +269,7 @@ class Population:
         accuracy[~np.logical_and.accumulate(np.isfinite(loss), 0)] = 0
         accuracy[:, state.frozen[members]] = 0
         trained = ~state.frozen[members]
-        self.state = enter_newborns(state, [birth for birth in found.replaced if not state.frozen[birth.member]])
+        self.state = enter_newborns(state, found.replaced)
         state = self.state
         state.updates[np.array(members)[trained]] += len(y)
         state.update_norms[np.array(members)[trained]] = found.update_norms.double().cpu().numpy()[trained]
