@@ -62,7 +62,9 @@ class Method:
         given: dict[int, dict[str, Any]] = {}
         for name, value in options.items():
             given.setdefault(id(look_up(known, name, "option of the method")), {})[name] = value
-        tuned = replace(learner.optimizer, **given.get(id(learner.optimizer), {}))
+        tuned: Any = learner.optimizer
+        if id(tuned) in given:
+            tuned = replace(tuned, **given[id(tuned)])
         changed = replace(learner, optimizer=tuned, **given.get(id(learner), {}))
         make, own = self.make, given.get(id(agent), {})
         return Method(self.summary, (lambda: replace(make(), **own)) if own else make, changed)  # type: ignore[type-var]
