@@ -17,6 +17,7 @@ from plastic_env.study.living import Lives
 from plastic_env.study.runner import run_study
 from plastic_env.study.status import status
 from plastic_env.study.sweep import Study
+from plastic_env.study.tracking import open_sink
 
 DIGITS = "PermutedDigits-small-v0"
 FLAGS = ["--scenario", DIGITS, "--seeds", "2", "--set", "tasks=4", "updates=4", "--threads", "1"]
@@ -273,6 +274,20 @@ def test_tensorboard_shows_the_same_curves(tmp_path, capsys):
     points = [(point.step, point.value) for point in events.Scalars("online_accuracy")]
     accuracy = result.online_accuracy().reshape(4, 4).mean(1)
     assert points == [(4 * (at + 1), pytest.approx(value)) for at, value in enumerate(accuracy)]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_weights_and_biases_keeps_runs_offline(tmp_path, capsys):
+    pytest.importorskip("wandb")
+    sink = open_sink("wandb", tmp_path)
+    for name in ("one", "two"):
+        for update in (4, 8):
+            sink.write({"run": name, "update": update, "online_accuracy": 0.5})
+    sink.close()
+    kept = list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
+    assert len(kept) == 2
+    assert all(b"online_accuracy" in file.read_bytes() for file in kept)
+    assert not capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("package", "module"), [("wandb", "wandb"), ("tensorboard", "torch.utils.tensorboard")])

@@ -91,7 +91,8 @@ class WeightsAndBiases:
             self.close()
             os.environ.setdefault("WANDB_MODE", "offline")
             self._name = row["run"]
-            self._run = self._wandb.init(project="plastic_env", name=self._name, dir=str(self._folder))
+            quiet = self._wandb.Settings(silent=True, console="off")
+            self._run = self._wandb.init(project="plastic_env", name=self._name, dir=str(self._folder), settings=quiet)
         self._run.log(_numbers(row), step=row["update"])
 
     def close(self) -> None:
