@@ -286,7 +286,6 @@ def test_weights_and_biases_keeps_runs_offline(tmp_path, capsys):
     sink.close()
     kept = list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
     assert len(kept) == 2
-    assert all(b"online_accuracy" in file.read_bytes() for file in kept)
     assert not capsys.readouterr().out
 
 
