@@ -17,9 +17,10 @@ import numpy as np
 
 from plastic_env.agents import METHODS
 from plastic_env.scenarios import find
+from plastic_env.study.report import interval_text
 from plastic_env.study.results import Result
 from plastic_env.study.runner import run_study
-from plastic_env.study.stats import Interval, fifths, holm, mean_interval, paired_difference, sign_flip_test
+from plastic_env.study.stats import fifths, holm, mean_interval, paired_difference, sign_flip_test
 from plastic_env.study.sweep import Study
 
 SCENARIOS = ("PermutedDigits-small-v0", "RandomLabelDigits-small-v0", "SplitDigits-small-v0")
@@ -105,25 +106,15 @@ def print_table(name: str, seeds: int, updates: Mapping[str, Found], compute: Ma
         life, same = updates[method], compute[method]
         cells = [
             f"`{method}`" + (f" ({life.diverged} diverged)" if life.diverged else ""),
-            text(mean_interval(life.taoa)),
-            "" if method == "dense" else signed(paired_difference(life.taoa, dense.taoa)),
+            interval_text(mean_interval(life.taoa)),
+            "" if method == "dense" else interval_text(paired_difference(life.taoa, dense.taoa), "+"),
             "" if method == "dense" else f"{p[method]:.2g}",
             f"{life.last.mean():.3f}",
             f"{life.macs / dense.macs:.2f}",
-            text(mean_interval(same.taoa)),
+            interval_text(mean_interval(same.taoa)),
             f"{same.updates / life.updates:.2f}",
         ]
         print(f"| {' | '.join(cells)} |", flush=True)
-
-
-def text(interval: Interval) -> str:
-    """A mean with its interval."""
-    return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-
-
-def signed(interval: Interval) -> str:
-    """A difference with its interval."""
-    return f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
 
 
 if __name__ == "__main__":

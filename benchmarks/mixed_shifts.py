@@ -22,10 +22,10 @@ from plastic_env.agents import METHODS
 from plastic_env.scenarios import find
 from plastic_env.scenarios.mixed import Shift
 from plastic_env.study.methods import find_method
+from plastic_env.study.report import interval_text
 from plastic_env.study.results import Result
 from plastic_env.study.runner import run_study
 from plastic_env.study.stats import (
-    Interval,
     accuracy_within,
     cost_per_update,
     holm,
@@ -152,28 +152,22 @@ def print_table(stream: str, learned: Sequence[str], lives: Mapping[str, Lives])
     print(f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
     base = lives["dense"].cost.sum(1).mean()
     for name, life in sorted(lives.items(), key=lambda item: -item[1].taoa.mean()):
-        cells = [f"`{name}`", text(mean_interval(life.taoa)), f"{life.cost.sum(1).mean() / base:.2f}"]
+        cells = [
+            f"`{name}`",
+            interval_text(mean_interval(life.taoa), digits=4),
+            f"{life.cost.sum(1).mean() / base:.2f}",
+        ]
         for policy in learned:
             if policy == name:
                 cells += ["", "", ""]
                 continue
             p = corrected[policy].get(name)
             cells += [
-                signed(paired_difference(lives[policy].taoa, life.taoa)),
+                interval_text(paired_difference(lives[policy].taoa, life.taoa), "+", digits=4),
                 "" if p is None else f"{p:.2g}",
-                signed(paired_difference(*lives[policy].at_equal_compute(life))),
+                interval_text(paired_difference(*lives[policy].at_equal_compute(life)), "+", digits=4),
             ]
         print(f"| {' | '.join(cells)} |", flush=True)
-
-
-def text(interval: Interval) -> str:
-    """A mean with its interval."""
-    return f"{interval.mean:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
-
-
-def signed(interval: Interval) -> str:
-    """A difference with its interval."""
-    return f"{interval.mean:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]"
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import numpy as np
 
 from plastic_env.files import write_atomically
 from plastic_env.study.plots.style import colour
+from plastic_env.study.report import interval_text
 from plastic_env.study.results import Result
 from plastic_env.study.runner import run_study
 from plastic_env.study.stats import Interval, mean_interval, paired_difference
@@ -89,8 +90,8 @@ def cohorts(stream: str, until: float, asked: argparse.Namespace) -> list[tuple[
         late = np.mean([result.online_accuracy()[-updates // 5 :].mean() for result in runs[name]])
         width = np.mean([mean_width(result) for result in runs[name]])
         curve.append((time, mean_interval(scores)))
-        gained = "" if k == COHORTS[0] else signed(paired_difference(scores, first))
-        print(f"| {k} | {time:.0f} | {text(curve[-1][1])} | {late:.3f} | {width:.1f} | {gained} |", flush=True)
+        gained = "" if k == COHORTS[0] else interval_text(paired_difference(scores, first), "+", digits=4)
+        print(f"| {k} | {time:.0f} | {interval_text(curve[-1][1])} | {late:.3f} | {width:.1f} | {gained} |", flush=True)
     return curve
 
 
@@ -105,7 +106,8 @@ def gates(stream: str, kind: str, asked: argparse.Namespace) -> None:
     best = taoa(runs[fixed])
     print(f"\n### {kind} on `{stream}`: gates against fixed schedules, {asked.seeds} held-out seeds\n")
     print(
-        f"Best fixed of {len(FIXED[kind])} on the tuning seeds: `{fixed}`, TAOA {text(mean_interval(best))}, ", end=""
+        f"Best fixed of {len(FIXED[kind])} on the tuning seeds: `{fixed}`, TAOA {interval_text(mean_interval(best))}, ",
+        end="",
     )
     print(f"{np.mean([len(moments(result)) for result in runs[fixed]]):.0f} events.\n")
     heads = ("gated schedule", "events", "TAOA", "over the best fixed", "over its yoked twin", "mean width, twin's")
@@ -116,9 +118,9 @@ def gates(stream: str, kind: str, asked: argparse.Namespace) -> None:
         cells = [
             f"`{gate}`",
             f"{np.mean([len(moments(result)) for result in own]):.0f}",
-            text(mean_interval(taoa(own))),
-            signed(paired_difference(taoa(own), best)),
-            signed(paired_difference(taoa(own), taoa(twin))),
+            interval_text(mean_interval(taoa(own))),
+            interval_text(paired_difference(taoa(own), best), "+", digits=4),
+            interval_text(paired_difference(taoa(own), taoa(twin)), "+", digits=4),
             f"{widths[0]:.1f}, {widths[1]:.1f}",
         ]
         print(f"| {' | '.join(cells)} |", flush=True)
@@ -176,16 +178,6 @@ def draw(found: Mapping[tuple[str, float], Sequence[tuple[float, Interval]]]) ->
     ax.legend(frameon=False)
     write_atomically(PICTURE, lambda path: figure.savefig(path, format="png", dpi=120))
     print(f"\n![TAOA against time to integrate]({PICTURE.name})")
-
-
-def text(interval: Interval) -> str:
-    """A mean with its interval."""
-    return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-
-
-def signed(interval: Interval) -> str:
-    """A difference with its interval."""
-    return f"{interval.mean:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]"
 
 
 if __name__ == "__main__":

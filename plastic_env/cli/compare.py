@@ -8,7 +8,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from plastic_env.cli.options import KEPT, Commands, add_running, add_study, running_of, study_of
+from plastic_env.cli.options import KEPT, Commands, add_running, add_study, folder_of, running_of, study_of
 
 
 def add(commands: Commands) -> None:
@@ -31,7 +31,7 @@ def _compare(asked: argparse.Namespace) -> int:
     from plastic_env.study.description import keep_study
 
     study = study_of(asked)
-    out = asked.out or Path("results") / "+".join(name.split("/")[-1].replace(":", "-") for name in study.scenarios)
+    out = folder_of(study, asked)
     study.cells()  # mistakes come before anything is written
     with ExitStack() as closing:
         running = running_of(asked, out, closing)

@@ -102,6 +102,11 @@ def study_of(asked: argparse.Namespace, written: str | None = None) -> Study:
     return replace(study, **changes)
 
 
+def folder_of(study: Study, asked: argparse.Namespace) -> Path:
+    """Where the results of scenarios go, unless it is said."""
+    return asked.out or Path("results") / "+".join(name.split("/")[-1].replace(":", "-") for name in study.scenarios)
+
+
 def add_running(parser: argparse.ArgumentParser) -> None:
     """How to run it."""
     group = parser.add_argument_group("running")

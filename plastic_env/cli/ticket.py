@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from plastic_env.cli.options import KEPT, Commands, add_running, add_study, running_of, study_of
+from plastic_env.cli.options import KEPT, Commands, add_running, add_study, folder_of, running_of, study_of
 
 METHODS = ["dense", "grow", "prune"]
 SCENARIO = ["plastic_env/IidDigits-small-v0"]
@@ -46,11 +46,10 @@ def _ticket(asked: argparse.Namespace) -> int:
     study = study_of(asked)
     if "tests" not in dict(study.settings) and "tests" not in dict(study.axes):
         study = replace(study, settings={**dict(study.settings), "tests": "past"})
-    title = study.scenarios[0]
-    out = asked.out or Path("results") / title.split("/")[-1].replace(":", "-")
+    out = folder_of(study, asked)
     with ExitStack() as closing:
         found = tickets(study, out, weights=asked.weights, running=running_of(asked, out, closing))
-    told = as_json(title, asked.weights, found.methods)
+    told = as_json(study.scenarios[0], asked.weights, found.methods)
     print(json.dumps(told, indent=2) if asked.json else f"\n{as_table(found.methods)}\n")
     where = sys.stderr if asked.json else sys.stdout
     print(f"picture: {found.picture}\nruns:    {out}/*.parquet", file=where)

@@ -8,7 +8,6 @@ import importlib.util
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -73,12 +72,6 @@ def own_options(written: str) -> dict[str, Any]:
     """The options that somebody has written behind a method's name."""
     name, own = _split(written)
     return dict(named_value(option, f"{name}+") for option in own[1:].split("+")) if own else {}
-
-
-def options_of(method: Method) -> list[str]:
-    """The names of all options that a method has."""
-    owners = (method.learner.optimizer, method.learner, method.make())
-    return ["optimizer", *(part.name for owner in owners if is_dataclass(owner) for part in fields(owner) if part.init)]
 
 
 def check_possible(label: str, method: Method) -> None:

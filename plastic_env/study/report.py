@@ -103,9 +103,9 @@ def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> str:
     return "\n".join(lines)
 
 
-def interval_text(interval: Interval, sign: str = "") -> str:
+def interval_text(interval: Interval, sign: str = "", digits: int = 3) -> str:
     """A mean with its interval in brackets; sign: "+" for differences, which then always have one."""
-    form = f"{sign}.3f"
+    form = f"{sign}.{digits}f"
     if math.isnan(interval.low):
         return f"{interval.mean:{form}} [one seed]"
     return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"

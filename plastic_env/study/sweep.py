@@ -19,7 +19,7 @@ from plastic_env.errors import AgentError, InvalidSetting, PlasticEnvError, Unkn
 from plastic_env.plain import describe
 from plastic_env.scenarios import NAMESPACE, find
 from plastic_env.streams.stream import Scenario
-from plastic_env.study.methods import check_possible, find_method, options_of, own_options
+from plastic_env.study.methods import check_possible, find_method, own_options
 from plastic_env.study.values import Pairs, Seeds, as_axes, as_names, as_settings, combinations, spread, suffix
 
 MOST_STACKED = 32  # learners of one method that are trained as one population
@@ -253,7 +253,7 @@ class _Values:
     def check(self, name: str, written: str) -> None:
         """Raise if a method doesn't know an option, or has one of its own that is an axis."""
         method, own = find_method(written).method, own_options(written)
-        known = dict.fromkeys((*sorted(self.own), *_EPISODE, *options_of(method)))
+        known = dict.fromkeys((*sorted(self.own), *_EPISODE, *method.options))
         for option in (*self.options, *self.option_axes, *self.tune):
             look_up(known, option, f"setting of {name}, of episodes or of the method {written}")
         for option in self.tune:
