@@ -44,6 +44,11 @@ class Method:
     make: Callable[[], Agent]
     learner: LearnerSettings = field(default_factory=LearnerSettings)
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The names of all that `varied` takes."""
+        return tuple(_owners(self.make(), self.learner))
+
     def varied(self, **options: Any) -> Method:
         """The same method with other options: fields of the agent, if it is a dataclass, of the learner, or of the
         learner's optimizer, such as `events=5`, `activation="smooth_leaky"` or `lr=0.01`. An optimizer may be named:
@@ -58,19 +63,22 @@ class Method:
             if isinstance(optimizer, str):
                 optimizer = look_up(OPTIMIZERS, optimizer, "optimizer")()
             learner = replace(learner, optimizer=optimizer)
-        known = {name: owner for owner in (learner.optimizer, learner, agent) for name in _options(owner)}
+        known = _owners(agent, learner)
         given: dict[int, dict[str, Any]] = {}
         for name, value in options.items():
             given.setdefault(id(look_up(known, name, "option of the method")), {})[name] = value
-        tuned = replace(learner.optimizer, **given.get(id(learner.optimizer), {}))
+        tuned: Any = learner.optimizer
+        if id(tuned) in given:
+            tuned = replace(tuned, **given[id(tuned)])
         changed = replace(learner, optimizer=tuned, **given.get(id(learner), {}))
         make, own = self.make, given.get(id(agent), {})
         return Method(self.summary, (lambda: replace(make(), **own)) if own else make, changed)  # type: ignore[type-var]
 
 
-def _options(owner: object) -> list[str]:
-    """The names of what can be chosen of it."""
-    return [part.name for part in fields(owner) if part.init] if is_dataclass(owner) else []
+def _owners(agent: Agent, learner: LearnerSettings) -> dict[str, object]:
+    """Whose field each option is, by the option's name."""
+    owners = (owner for owner in (learner.optimizer, learner, agent) if is_dataclass(owner))
+    return {part.name: owner for owner in owners for part in fields(owner) if part.init}
 
 
 _SMALL, _HALF = LearnerSettings(live=0.1), LearnerSettings(live=0.5)

@@ -1,7 +1,7 @@
 """Policies that choose how much to recycle, on streams whose shifts are weak or strong: learned ones, all that were
 written by hand, the best fixed one, and an oracle.
 
-python benchmarks/mixed_shifts.py STREAM POLICY ... [--seeds N] [--threads N] [--out DIR]
+python benchmarks/mixed_shifts.py STREAM POLICY ... [--methods M ...] [--seeds N] [--threads N] [--out DIR]
 
 A Markdown table. STREAM is "MixedShiftsDigits-small-v0" or "BimodalShiftsDigits-small-v0", a POLICY is "ppo:FILE",
 "cma:FILE" or "fixed:FILE". All live on the same instances of the split "test", which nothing was trained on. The oracle
@@ -22,10 +22,10 @@ from plastic_env.agents import METHODS
 from plastic_env.scenarios import find
 from plastic_env.scenarios.mixed import Shift
 from plastic_env.study.methods import find_method
+from plastic_env.study.report import interval_text
 from plastic_env.study.results import Result
 from plastic_env.study.runner import run_study
 from plastic_env.study.stats import (
-    Interval,
     accuracy_within,
     cost_per_update,
     holm,
@@ -85,11 +85,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("stream", choices=ORACLE)
     parser.add_argument("policies", nargs="+")
-    parser.add_argument("--seeds", type=int, default=64)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), help="written by hand; default: all")
+    parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("results/mixed_shifts"))
     asked = parser.parse_args()
-    study = Study(asked.stream, (*asked.policies, *METHODS), tuple(range(asked.seeds)), changes=(("split", "test"),))
+    study = Study(
+        asked.stream, (*asked.policies, *asked.methods), tuple(range(asked.seeds)), settings={"split": "test"}
+    )
     finished = run_study(study, asked.out / asked.stream, threads=asked.threads, show_progress=False)
     assert not finished.failures, finished.failures
     learned = [find_method(policy).label for policy in asked.policies]
@@ -149,28 +152,22 @@ def print_table(stream: str, learned: Sequence[str], lives: Mapping[str, Lives])
     print(f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
     base = lives["dense"].cost.sum(1).mean()
     for name, life in sorted(lives.items(), key=lambda item: -item[1].taoa.mean()):
-        cells = [f"`{name}`", text(mean_interval(life.taoa)), f"{life.cost.sum(1).mean() / base:.2f}"]
+        cells = [
+            f"`{name}`",
+            interval_text(mean_interval(life.taoa), digits=4),
+            f"{life.cost.sum(1).mean() / base:.2f}",
+        ]
         for policy in learned:
             if policy == name:
                 cells += ["", "", ""]
                 continue
             p = corrected[policy].get(name)
             cells += [
-                signed(paired_difference(lives[policy].taoa, life.taoa)),
+                interval_text(paired_difference(lives[policy].taoa, life.taoa), "+", digits=4),
                 "" if p is None else f"{p:.2g}",
-                signed(paired_difference(*lives[policy].at_equal_compute(life))),
+                interval_text(paired_difference(*lives[policy].at_equal_compute(life)), "+", digits=4),
             ]
         print(f"| {' | '.join(cells)} |", flush=True)
-
-
-def text(interval: Interval) -> str:
-    """A mean with its interval."""
-    return f"{interval.mean:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
-
-
-def signed(interval: Interval) -> str:
-    """A difference with its interval."""
-    return f"{interval.mean:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]"
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def row(name: str, seeds: int, threads: int) -> list[str]:
     """The stream's name and sizes, what each method reaches, and how long that took."""
     stream = SCENARIOS[name].stream(0)
     few = len(stream.lengths) <= FEW and stream.task(0).test is not None
-    study = Study(name, METHODS, tuple(range(seeds)), tests="past" if few else "none")
+    study = Study(name, METHODS, tuple(range(seeds)), settings={"tests": "past" if few else "none"})
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         found = compare(study, Path(folder), threads=threads, show_progress=False).summaries

@@ -10,7 +10,7 @@ if not (_here / "agents").is_dir():  # a checkout: agents/ and scenarios/ stand 
 import gymnasium  # noqa: E402
 
 from plastic_env.env.encoding import EpisodeSpec  # noqa: E402
-from plastic_env.env.episode import EpisodeSettings, Outcome, Plan  # noqa: E402
+from plastic_env.env.episode import EpisodeSettings, Outcome, Plan, Start  # noqa: E402
 from plastic_env.env.lifetime import Lifetime  # noqa: E402
 from plastic_env.env.single import PlasticEnv  # noqa: E402
 from plastic_env.env.vector import PlasticVectorEnv  # noqa: E402
@@ -38,6 +38,7 @@ __all__ = [
     "PlasticEnvError",
     "PlasticVectorEnv",
     "Population",
+    "Start",
 ]
 
 __version__ = importlib.metadata.version("plastic_env")

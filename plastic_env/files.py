@@ -53,3 +53,16 @@ def clear_unfinished(folder: Path) -> None:
     """Remove what killed processes left unfinished."""
     for leftover in folder.glob(f".*{UNFINISHED}"):
         leftover.unlink(missing_ok=True)
+
+
+def append(path: Path, line: str) -> None:
+    """Add a line to a text file.
+
+    Raises:
+        FileError: the disk is full, or the file can't be written to.
+    """
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+    except OSError as error:
+        raise FileError(f"{path} can't be written ({error}); free some space, or choose another place.") from error

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from plastic_env.env.encoding import KINDS
 from plastic_env.errors import FileError
 from plastic_env.files import write_atomically
 from plastic_env.scenarios import find
-from plastic_env.study import runner, sweep
+from plastic_env.study import groups, sweep
 from plastic_env.study.compare import compare
 from plastic_env.study.sweep import Study
 
@@ -65,7 +66,8 @@ def test_table_json_and_raw_rows_agree(tmp_path, capsys):
     found = json.loads(out)
     assert found["scenario"] == "plastic_env/PermutedDigits-small-v0"
     assert list(found["methods"]) == ["dense", "grow", "reset"]
-    assert "%" in err  # the progress bar
+    assert re.search(r"  9/9 runs  .*: TAOA 0\.\d{3}  \([\d,]+ updates/s, 0:00:00 left\)\n", err)
+    assert (tmp_path / "study.log").read_text() == err.partition("curves: ")[0]
     for name, summary in found["methods"].items():
         files = sorted(tmp_path.glob(f"{name}-seed*.parquet"))
         assert [file.name[: len(name) + 8] for file in files] == [f"{name}-seed00{seed}" for seed in range(3)]
@@ -89,7 +91,7 @@ def test_table_json_and_raw_rows_agree(tmp_path, capsys):
         "eps": 1e-8,
     }
     assert settings["stream"]["tasks"] == 6
-    assert settings["stacked_seeds"] == [0, 1, 2]
+    assert settings["stacked"] == [[name, seed] for name in ("dense", "reset") for seed in range(3)]
 
 
 def test_finished_runs_are_read_and_overwrite_repeats_them(tmp_path, capsys, monkeypatch):
@@ -97,7 +99,7 @@ def test_finished_runs_are_read_and_overwrite_repeats_them(tmp_path, capsys, mon
     _, table, _ = run(capsys, *arguments)
     stamps = {file: file.stat().st_mtime_ns for file in tmp_path.glob("*.parquet")}
     contents = {file: file.read_bytes() for file in stamps}
-    monkeypatch.setattr(runner, "run_group", lambda *_: pytest.fail("a finished run was repeated"))
+    monkeypatch.setattr(groups, "run_group", lambda *_: pytest.fail("a finished run was repeated"))
     assert run(capsys, *arguments)[1] == table
     assert {file: file.stat().st_mtime_ns for file in tmp_path.glob("*.parquet")} == stamps
     monkeypatch.undo()
@@ -209,7 +211,7 @@ def test_mistakes_are_explained_without_a_traceback(tmp_path, capsys, monkeypatc
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("value", "shown"), [("[1]", "[1]"), ("{[]: 1}", "'{[]: 1}'")])
+@pytest.mark.parametrize(("value", "shown"), [("[1]", "(1,)"), ("{[]: 1}", "'{[]: 1}'")])
 def test_values_that_cannot_be_hashed_are_explained(tmp_path, capsys, value, shown):
     code, _, err = run(capsys, "--methods", "dense", "--set", f"data={value}", "--out", tmp_path)
     assert code == 2
@@ -254,7 +256,7 @@ def test_killed_at_any_moment_it_leaves_whole_files_and_ends_with_the_same_table
     """Kills the main process: when the first result appears, twice at random, and by Ctrl-C; then lets it finish."""
     methods = ["dense", "reset", "recycle", "prune"]
     command = [sys.executable, "-m", "plastic_env.cli", "compare", "--tasks", "12", "--seeds", "2", "--threads", "2"]
-    command += ["--json", "--methods", *methods, "--out"]
+    command += ["--json", "--checkpoint-minutes", "0", "--methods", *methods, "--out"]
     undisturbed = subprocess.run([*command, str(tmp_path / "a")], capture_output=True, text=True, check=True)
     folder = tmp_path / "b"
     rng = random.Random(0)
@@ -273,7 +275,8 @@ def test_killed_at_any_moment_it_leaves_whole_files_and_ends_with_the_same_table
     finished = subprocess.run([*command, str(folder)], capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout == undisturbed.stdout
-    assert {file.suffix for file in folder.iterdir()} == {".parquet", ".png"}
+    suffixes = {file.suffix for file in folder.iterdir()} - {".log"}  # which only those write who live to see a run end
+    assert suffixes == {".parquet", ".png", ".json"}
     for file in (tmp_path / "a").glob("*.parquet"):
         assert file.read_bytes() == (folder / file.name).read_bytes()
 

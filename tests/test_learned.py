@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from plastic_env import SGD, Conv, EpisodeSettings, LearnerSettings, PlasticVectorEnv
+from plastic_env import SGD, Conv, Edit, EpisodeSettings, LearnerSettings, Plan, PlasticVectorEnv
 from plastic_env.agents.learned import cma, fixed, ppo
 from plastic_env.agents.learned.command import command
 from plastic_env.agents.learned.policy import Learned, LearnedAgent, Network
@@ -47,6 +48,7 @@ TOY = Training(
     Menu((Item("wait"), RECYCLE), (1,)),
     instances=4,
     validated=4,
+    price=0.0,
     rounds=20,
 )
 TOYS = {
@@ -59,7 +61,9 @@ CMA = cma.CMASettings(candidates=8, lives=1, fields=SEEN, judged=10)
 WAYS = {
     "ppo": lambda training: ppo.train(training, PPO),
     "cma": lambda training: cma.train(training, CMA),
-    "cma, logits": lambda training: cma.train(training, replace(CMA, head="logits", hidden=(3,), separable=True)),
+    "cma, logits": lambda training: cma.train(
+        training, replace(CMA, head="logits", hidden=(3,), separable=True, patience=0.0)
+    ),
 }
 
 
@@ -208,6 +212,16 @@ def test_training_sees_its_own_split_and_seeds_only():
         replace(training, rounds=None)
 
 
+def test_compute_has_its_price_by_hand():
+    env = replace(TOY, price=0.5).env(1, ())
+    env.reset(seed=3)
+    (outcome,) = env.lifetime.step({0: Plan(Edit(), 2)}).values()
+    # 64-4-4-10 forward and backward, but for the gradient of the inputs; 8 tasks of 2 updates of 2 samples
+    whole = 8 * 2 * 2 * (3 * (64 * 4 + 4 * 4 + 4 * 10) - 64 * 4)
+    assert outcome.macs > whole / 8
+    assert env.reward(outcome) == pytest.approx(outcome.accuracy.sum() / 16 - 0.5 * outcome.macs / whole)
+
+
 def test_rewards_are_what_a_twin_does_not_get():
     """A policy that does as its twin does is rewarded with nothing, but for what rounding does."""
     training = Training("MixedShiftsDigits-small-v0", {"updates": 90, "longest": 40}, rounds=1, twin="recycle 0.125")
@@ -329,5 +343,12 @@ def test_the_example_of_a_bandit_lives(tmp_path):
     assert main(asked) == 0
     (result,) = tmp_path.glob("Bandit-*.parquet")
     rows = pq.read_table(result).to_pydict()
-    assert {recycled for recycled, _ in rows["recycle"]} == {0, 8, 32}  # every arm has been tried
-    assert 4 in rows["budget"]
+    assert {recycled for recycled, _ in rows["recycle"]} == {0, 16, 48}  # every arm has been tried
+    assert 1 in rows["budget"]
+
+
+def test_the_tutorial_shows_the_example():
+    page, example = (ROOT / "docs" / "tutorial.md").read_text(), (ROOT / "examples" / "bandit.py").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert example.endswith(code)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 32

@@ -12,6 +12,7 @@ from PIL import Image
 from plastic_env import Population
 from plastic_env.agents import DEMO, METHODS
 from plastic_env.cli import main
+from plastic_env.study.description import from_plain, tomllib
 
 PAGE = Path(__file__).parent.parent / "README.md"
 TEXT = PAGE.read_text()
@@ -30,6 +31,23 @@ def test_example_agent_runs(tmp_path, monkeypatch, capsys):
     command = re.search(r"`plastic-env (compare --methods mine.py:Patient [^`]*)`", TEXT)[1].split()
     assert main([*command, "--tasks", "10", "--seeds", "2", "--threads", "1"]) == 0
     assert re.search(r"^Patient .* (1\d|2\d)\.\d  ", capsys.readouterr().out, re.MULTILINE)  # it has grown
+
+
+def test_example_study_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("study.toml").write_text(re.search(r"```toml\n(.*?)```", TEXT, re.DOTALL)[1])
+    small = ["--seeds", "1", "--set", "tasks=3", "updates=4", "--tune-seeds", "9-9", "--threads", "1"]
+    assert main(["run", "study.toml", *small]) == 0
+    table = capsys.readouterr().out
+    assert re.findall(r"strength=1.0  (\S+) +1 +0 +0\n", table)[-3:] == ["dense", "recycle", "grow+events=5"]
+    assert table.count("note: ") == 2 * 2 * 3  # scenarios, strengths, methods
+    assert main(["status", "results/study"]) == 0
+
+
+def test_example_study_of_its_page_is_one():
+    page = (Path(__file__).parent.parent / "docs" / "studies.md").read_text()
+    study = from_plain(tomllib.loads(re.search(r"```toml\n(.*?)```", page, re.DOTALL)[1]), "the page")
+    assert len(study.cells()) == 2 * 2 * 3 * 2
 
 
 def test_example_agent_of_its_page_runs(tmp_path, monkeypatch, capsys):

@@ -24,7 +24,7 @@ from plastic_env.learner.cohorts import cohort_points, unit_parities
 from plastic_env.learner.state import Units
 from plastic_env.scenarios import find
 from plastic_env.study.film import FilmSettings, film
-from plastic_env.study.runner import live
+from plastic_env.study.living import live
 from plastic_env.study.sweep import Study
 
 SCENARIO = "PermutedDigits-small-v0"

@@ -50,6 +50,7 @@ def _parser(settings: type[Any], description: str) -> argparse.ArgumentParser:
     parser.add_argument("--instances", type=int, default=32, metavar="N", help="seeds to train on")
     parser.add_argument("--validated", type=int, default=16, metavar="N", help="other seeds that tell what is best")
     parser.add_argument("--twin", default="recycle 0.125", metavar="ITEM", help="what rewards are compared with; or ''")
+    parser.add_argument("--price", type=float, default=0.01, metavar="P", help="of the stream's compute, in accuracy")
     menu = parser.add_argument_group("menu")
     shares, budgets = [0.05, 0.125, 0.25, 0.5, 0.9], ["4", "16", "shift"]
     menu.add_argument("--fractions", nargs="+", type=float, default=shares, metavar="F", help="of units to recycle")
@@ -73,6 +74,7 @@ def _training(asked: argparse.Namespace) -> Training:
         instances=asked.instances,
         validated=asked.validated,
         twin=asked.twin,
+        price=asked.price,
         minutes=asked.minutes,
         rounds=asked.rounds,
         seed=asked.seed,

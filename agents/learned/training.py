@@ -26,6 +26,7 @@ from plastic_env.env.rewards import Reward
 from plastic_env.env.vector import PlasticVectorEnv
 from plastic_env.env.wrappers import Choices, Features, Menu, recycling_menu
 from plastic_env.errors import InvalidSetting, is_whole, look_up
+from plastic_env.learner.compute import training_macs
 from plastic_env.learner.settings import LearnerSettings
 from plastic_env.plain import describe
 
@@ -43,6 +44,8 @@ class Training:
     twin: an item of the menu, or "" for none. Its twin does nothing but this, at each shift, on the same instance;
         what is rewarded is the difference to it, which is far less noisy than the accuracy itself.
     reward: a name in `REWARDS`, or a function of an `Outcome`; the latter goes without a twin.
+    price: what is subtracted from the return for as many multiply-accumulates as training on the whole stream at full
+        width takes. Without any, a policy may well decide after each batch: looking costs as much as four of them.
     minutes, rounds: when training ends: whichever comes first; None for no limit.
     seed: the only source of randomness. threads: to train learners with; results don't depend on it.
 
@@ -58,6 +61,7 @@ class Training:
     validated: int = 16
     twin: str = ""
     reward: str | Reward = "online_accuracy"
+    price: float = 0.01
     minutes: float | None = None
     rounds: int | None = None
     seed: int = 0
@@ -93,7 +97,17 @@ class Training:
         """So many learners at once. Ranks are measured only if the features called `names` tell of them."""
         ranks = any(name.endswith("effective_rank") for name in names)
         settings = EpisodeSettings(learner=self.learner, ranks=ranks)
-        return PlasticVectorEnv(self.world, learners, settings, reward=self.reward, threads=self.threads)
+        env = PlasticVectorEnv(self.world, learners, settings, reward=self.reward, threads=self.threads)
+        env.reward = self._priced(env)
+        return env
+
+    def _priced(self, env: PlasticVectorEnv) -> Reward:
+        """The environment's reward, less the price of compute."""
+        life, reward = env.lifetime, env.reward
+        network = life.population.network
+        slots = (network.input_units, *(stage.slots for stage in network.stages))
+        whole = life.updates * life.batch_size * training_macs(network, slots)
+        return lambda outcome: reward(outcome) - self.price * outcome.macs / whole
 
     @property
     def seeds(self) -> list[int]:
@@ -125,7 +139,7 @@ def live(env: PlasticVectorEnv, seeds: Sequence[int], decide: Decide) -> tuple[n
     decide: from observations [members, ...], live units [members, layers] and the members [members]: an action each.
 
     Returns:
-        [n] each one's return, and [n, updates] each batch's share of TAOA.
+        [n] each one's return, and [n, updates] each update's share of it: of TAOA, less its part of what the step cost.
     """
     env.reset(seed=list(seeds))
     life = env.lifetime
@@ -136,8 +150,9 @@ def live(env: PlasticVectorEnv, seeds: Sequence[int], decide: Decide) -> tuple[n
         actions = decide(env.codec.observe_all(members.tolist()), units, members)
         plans = {m: env.codec.decode(m, action)[1] for m, action in zip(members.tolist(), actions, strict=True)}
         for member, outcome in life.step(plans).items():
-            returns[member] += env.reward(outcome)
-            shares[member, outcome.start : outcome.stop] = outcome.accuracy * outcome.weights
+            reward, share = env.reward(outcome), outcome.accuracy * outcome.weights
+            returns[member] += reward
+            shares[member, outcome.start : outcome.stop] = share + (reward - share.sum()) / len(share)
     return returns, shares
 
 
@@ -153,7 +168,7 @@ def following(networks: Sequence[Network], choices: Choices, features: Features)
 
 
 def twins(training: Training, seeds: Sequence[int]) -> dict[int, np.ndarray]:
-    """By seed, [updates + 1] the twin's share of TAOA up to each update; none if training goes without."""
+    """By seed, [updates + 1] the twin's share of the return up to each update; none if training goes without."""
     if not training.twin:
         return {}
     env = training.env(len(seeds), ())
@@ -223,6 +238,7 @@ class Keeper:
             "settings": describe(self.settings),
             "seed": training.seed,
             "twin_item": training.twin,
+            "price": training.price,
             "reward": reward if isinstance(reward, str) else getattr(reward, "__name__", "a function"),
             "versions": versions,
             **came_of_it,

@@ -63,7 +63,7 @@ class EpisodeSpec:
     """What an agent may know of the episodes it will act in.
 
     capacity: slots per editable layer.
-    live: live units per editable layer at the start.
+    live: live units per editable layer at the start, as the learner's settings have it.
     updates: length of the stream.
     max_budget: the most updates per step.
     boundaries: "decision" or "hidden".

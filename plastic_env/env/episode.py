@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
@@ -57,6 +58,29 @@ class EpisodeSettings:
             value = getattr(self, name)
             if not is_whole(value, 1) and not (value is None and name == "compute_cap"):
                 raise InvalidSetting(f"{name} is {value!r}; give a whole number of at least 1.")
+
+
+@dataclass(frozen=True)
+class Start:
+    """How one learner begins, where that isn't left to its settings and its seed. Its stream is its seed's anyway.
+
+    live_slots: which slots of each editable layer are live (a mask), in any order; None: as many of the first as the
+        settings say.
+    draw: which draw of initial weights and of all later chance: 0 for the one that its seed gives, other numbers for
+        others.
+
+    Raises:
+        InvalidSetting: something else than whole numbers. Whether a mask fits a learner shows when that begins.
+    """
+
+    live_slots: tuple[tuple[int, ...], ...] | None = None
+    draw: int = 0
+
+    def __post_init__(self) -> None:
+        if not is_whole(self.draw):
+            raise InvalidSetting(f"draw is {self.draw!r}; give a whole number of at least 0.")
+        if self.live_slots is not None:
+            object.__setattr__(self, "live_slots", _plain_slots(self.live_slots))
 
 
 @dataclass(frozen=True)
@@ -128,3 +152,14 @@ class Outcome:
     diverged: bool
     terminated: bool
     truncated: bool
+
+
+def _plain_slots(layers: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
+    """Equal masks in one form."""
+    try:
+        lists = [list(slots) for slots in layers]
+    except TypeError:
+        lists = None
+    if lists is None or not all(is_whole(slot) for slots in lists for slot in slots):
+        raise InvalidSetting(f"live_slots is {layers!r}; give one sequence of whole numbers for each editable layer.")
+    return tuple(tuple(sorted(map(int, slots))) for slots in lists)

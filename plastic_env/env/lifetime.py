@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plastic_env.env.episode import EpisodeSettings, Ledger, Outcome, Plan
+from plastic_env.env.episode import EpisodeSettings, Ledger, Outcome, Plan, Start
 from plastic_env.env.evaluation import test_accuracy, tested_tasks
 from plastic_env.errors import InvalidEdit, InvalidSetting, InvalidSnapshot, is_whole
 from plastic_env.learner import snapshots
 from plastic_env.learner.cohorts import CohortPoint
 from plastic_env.learner.compute import forward_macs
 from plastic_env.learner.edits import Edit, check_edit
+from plastic_env.learner.founders import Slots, check_live_slots
 from plastic_env.learner.population import Population
 from plastic_env.learner.probing import Diagnosis, Probe, Removal, diagnose, measure_cohorts, measure_removal
 from plastic_env.learner.snapshots import Captured
@@ -94,19 +95,33 @@ class Lifetime:
     def __len__(self) -> int:
         return len(self.population)
 
-    def begin(self, rngs: Mapping[int, np.random.Generator]) -> None:
-        """Start new episodes for the given members; each generator decides its learner and its stream."""
-        with _one_torch_thread():
-            self._begin(rngs)
+    def begin(self, rngs: Mapping[int, np.random.Generator], starts: Mapping[int, Start] | None = None) -> None:
+        """Start new episodes for the given members; each generator decides its learner and its stream.
 
-    def _begin(self, rngs: Mapping[int, np.random.Generator]) -> None:
+        starts: of those members whose learners are to begin otherwise than their settings and generators say.
+
+        Raises:
+            InvalidSetting: a start of a member who isn't to begin, or a mask that doesn't fit; nothing has changed.
+        """
+        starts = starts or {}
+        if not set(starts) <= set(rngs):
+            raise InvalidSetting(f"starts names {sorted(starts)}, but those who begin are {sorted(rngs)}.")
+        masks = {member: start.live_slots for member, start in starts.items() if start.live_slots is not None}
+        check_live_slots(masks, self.population.capacity)
+        with _one_torch_thread():
+            self._begin(rngs, {member: start.draw for member, start in starts.items()}, masks)
+
+    def _begin(
+        self, rngs: Mapping[int, np.random.Generator], draws: Mapping[int, int], masks: Mapping[int, Slots]
+    ) -> None:
         learners = {}
         for member, rng in rngs.items():
             stream_seed, learner_seed = (int(seed) for seed in rng.integers(2**63, size=2))
+            draw = draws.get(member, 0)
             self.streams[member] = self.scenario.stream(stream_seed)
-            learners[member] = np.random.default_rng(learner_seed)
+            learners[member] = np.random.default_rng([learner_seed, draw] if draw else learner_seed)
             self._remember(member, *self._first_batches(self.streams[member]))
-        self.population.begin(learners)
+        self.population.begin(learners, masks)
         members = list(rngs)
         for values in (*vars(self.ledger).values(), *(getattr(self, name) for name in _ARRAYS)):
             values[members] = 0

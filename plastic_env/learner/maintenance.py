@@ -30,13 +30,14 @@ if TYPE_CHECKING:
     from plastic_env.learner.settings import LearnerSettings
     from plastic_env.learner.state import State
 
-AT_ONCE = 16  # learners whose noise is worked out together: it stays in the cache until it has been added
+AT_ONCE = 2**18  # random numbers that are worked out together: they stay in the cache until they have been added
+STOCK = 2**21  # random numbers that may be drawn at once, for several updates
 
 
 class Births(NamedTuple):
     """Units of one hidden layer that a rule has replaced, one entry each.
 
-    row: among the stacked learners. incoming: [units, slots below * block] the fresh weights, of all slots.
+    row: among the stacked learners, ascending. incoming: [units, slots below * block] the fresh weights, of all slots.
     """
 
     layer: int
@@ -51,7 +52,7 @@ class Stretch:
 
     weights: [m, P]. traces: per stage, the head included, [m, rows, width] this rule's numbers per unit.
     shares: [m, hidden layers] fractions of units that are due. rngs: the learners' generators. init: how fresh weights
-    are drawn.
+    are drawn. coming: updates in which nobody else draws from the generators, in this stretch.
     """
 
     state: State
@@ -61,6 +62,7 @@ class Stretch:
     shares: np.ndarray
     rngs: Sequence[np.random.Generator]
     init: str
+    coming: int = 0
 
     @cached_property
     def layers(self) -> list[Layer]:
@@ -88,6 +90,9 @@ class Upkeep:
 
     def reborn(self, births: Births) -> None:
         """Units have been replaced, by this rule or another one; their traces are 0."""
+
+    def finish(self, updates: int) -> None:
+        """So many updates have been made, and the stretch is over: leave the traces as they are to be kept."""
 
 
 class Maintenance(Protocol):
@@ -142,53 +147,66 @@ class Jitter:
     of seven blocks of bits, three are drawn, and four are combinations of these. Numbers in single precision, all
     drawn, would take more time than all the rest of an update.
 
-    half_widths: [P], 0 where nothing is to be drawn. live: [m, P] bool, None if there is no padding.
+    half_widths: [P], 0 where nothing is to be drawn. live: [m, P] bool, None if there is no padding. coming: updates to
+    come in which nobody else draws from the generators: numbers for several of them are drawn at once, the same ones.
     """
 
-    def __init__(self, rngs: Sequence[np.random.Generator], live: Tensor | None, half_widths: Tensor) -> None:
-        self.draws, self.live = [rng.bit_generator.random_raw for rng in rngs], live
+    def __init__(
+        self, rngs: Sequence[np.random.Generator], live: Tensor | None, half_widths: Tensor, coming: int = 0
+    ) -> None:
+        self.draws, self.live, self.coming = [rng.bit_generator.random_raw for rng in rngs], live, coming
         self.counts: list[int] = [len(half_widths)] * len(rngs) if live is None else live.sum(1).tolist()
         self.words = [-(-count // (8 * 7)) for count in self.counts]  # of 8 numbers, in each of 7 blocks
-        self.blocks = np.zeros((len(rngs), 7, max(self.words)), dtype=np.uint64)
-        self.odd = self.blocks.copy()
         self.scale = half_widths / (2**14 - 1) ** 0.5
-        self.out = half_widths.new_empty(min(AT_ONCE, len(rngs)), len(half_widths))
+        self.stock: list[Tensor] = []  # levels [m, 7, numbers] for updates to come, the next one last
+        self.ahead = max(1, STOCK // (len(rngs) * len(half_widths)))
+        self.stride = -(-len(rngs) // -(-len(rngs) * len(half_widths) // AT_ONCE))
+        self.room = half_widths.new_zeros(self.stride, max(len(half_widths), 7 * 8 * max(self.words)))
 
     def add_to(self, target: Tensor, keep: float = 1.0) -> None:
-        """target <- keep * (target + new numbers [m, P])."""
-        levels, stride = self._levels(), len(self.out)
-        for start in range(0, len(target), stride):
-            part = target[start : start + stride]
-            part.addcmul_(self.out[: len(part)].copy_(levels[start : start + stride]), self.scale)
-            if keep != 1:
-                part.mul_(keep)
+        """target <- keep * target + new numbers [m, P]."""
+        if not self.stock:
+            updates = max(1, min(self.ahead, self.coming))
+            self.stock, self.coming = [*self._levels(range(len(target)), updates)][::-1], self.coming - updates
+        levels = self.stock.pop()
+        for start in range(0, len(target), self.stride):
+            here = slice(start, start + self.stride)
+            noise, part = self._numbers(levels[here], range(len(target))[here]), target[here]
+            if keep == 1:
+                part.addcmul_(noise, self.scale)
+            else:
+                torch.add(noise.mul_(self.scale), part, alpha=keep, out=part)
 
     def draw(self, rows: Sequence[int]) -> Tensor:
         """New numbers of some learners, [rows, P]."""
-        return self._levels(rows)[rows].to(self.scale) * self.scale
+        (levels,), found = self._levels(rows, 1), self.scale.new_empty(len(rows), len(self.scale))
+        for start in range(0, len(rows), self.stride):
+            here = slice(start, start + self.stride)
+            torch.mul(self._numbers(levels[here], rows[here]), self.scale, out=found[here])
+        return found
 
-    def _levels(self, rows: Sequence[int] | None = None) -> Tensor:
-        """Odd int8 numbers [m, P], new ones for `rows` (default: all), 0 at padding; good until the next draw."""
-        blocks = self.blocks
-        if rows is None and self.live is None:
-            words = 3 * self.words[0]
-            blocks[:, :3] = np.concatenate([draw(words) for draw in self.draws]).reshape(len(blocks), 3, -1)
-        else:
-            for row in range(len(blocks)) if rows is None else rows:
-                words = self.words[row]
-                blocks[row, :3, :words] = self.draws[row](3 * words).reshape(3, words)
-        first, second, third = blocks[:, 0], blocks[:, 1], blocks[:, 2]
-        np.bitwise_xor(first, second, out=blocks[:, 3])
-        np.bitwise_xor(first, third, out=blocks[:, 4])
-        np.bitwise_xor(second, third, out=blocks[:, 5])
-        np.bitwise_xor(blocks[:, 3], third, out=blocks[:, 6])
-        odd = np.bitwise_or(blocks, np.uint64(0x0101010101010101), out=self.odd).view(np.int8)  # symmetric about 0
+    def _levels(self, rows: Sequence[int], updates: int) -> Tensor:
+        """New odd int8 numbers [updates, rows, 7, numbers] of some learners."""
+        blocks = np.zeros((updates, 7, len(rows), max(self.words)), dtype=np.uint64)
+        for at, row in enumerate(rows):
+            words = self.words[row]
+            blocks[:, :3, at, :words] = self.draws[row](updates * 3 * words).reshape(updates, 3, words)
+        first, second, third, both = (blocks[:, at] for at in range(4))
+        np.bitwise_xor(first, second, out=both)
+        np.bitwise_xor(blocks[:, :2], third[:, None], out=blocks[:, 4:6])
+        np.bitwise_xor(both, third, out=blocks[:, 6])
+        np.bitwise_or(blocks, np.uint64(0x0101010101010101), out=blocks)  # odd numbers are symmetric about 0
+        return torch.from_numpy(blocks.view(np.int8)).transpose(1, 2)
+
+    def _numbers(self, levels: Tensor, rows: Sequence[int]) -> Tensor:
+        """Levels [rows, 7, numbers] as floating-point numbers [rows, P], 0 at padding; good until the next call."""
+        room = self.room[: len(rows)]
+        numbers = room[:, : len(self.scale)]
         if self.live is None:
-            return torch.from_numpy(odd).flatten(1)[:, : len(self.scale)].to(self.scale.device)
-        counts = enumerate(zip(self.words, self.counts, strict=True))
-        mine = [torch.from_numpy(odd[row, :, : 8 * words].reshape(-1)[:count]) for row, (words, count) in counts]
-        found = torch.cat(mine).to(self.scale.device)
-        return torch.zeros_like(self.live, dtype=torch.int8).masked_scatter_(self.live, found)
+            room.view(levels.shape).copy_(levels)
+            return numbers
+        mine = [levels[at, :, : 8 * self.words[row]].flatten()[: self.counts[row]] for at, row in enumerate(rows)]
+        return numbers.zero_().masked_scatter_(self.live[list(rows)], torch.cat(mine).to(numbers))
 
 
 def live_parameters(state: State, members: Sequence[int]) -> Tensor | None:
@@ -229,11 +247,13 @@ def learnt_parameters(state: State, members: Sequence[int]) -> Tensor | None:
     return None if bool(learnt.all()) else learnt
 
 
-def noise_of(state: State, members: Sequence[int], rngs: Sequence[np.random.Generator], sigma: float) -> Jitter:
-    """Noise of standard deviation sigma for all that is learnt."""
+def noise_of(
+    state: State, members: Sequence[int], rngs: Sequence[np.random.Generator], sigma: float, coming: int
+) -> Jitter:
+    """Noise of standard deviation sigma for all that is learnt. coming: as for `Jitter`."""
     widths = state.weights.new_full((1, state.layout.size), sigma * 3**0.5)
     clear_unlearnt(state, widths)
-    return Jitter(rngs, live_parameters(state, members), widths[0])
+    return Jitter(rngs, live_parameters(state, members), widths[0], coming)
 
 
 def clear_unlearnt(state: State, flat: Tensor) -> None:

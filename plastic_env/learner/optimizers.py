@@ -8,7 +8,6 @@ correction uses that age. With the layer's age instead, the first update of a ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,38 +16,8 @@ import torch
 from torch import Tensor
 
 from plastic_env.errors import InvalidSetting
+from plastic_env.learner.factors import Ageing, Speeds, Timing
 from plastic_env.learner.parameters import Layout
-
-
-@dataclass(frozen=True)
-class Timing:
-    """When optimizer states of m learners were started, and how fast their units are to learn now.
-
-    now: [m] updates made so far.
-    starts: per layer, the head included, [m, width]: start of each unit's state. Inputs are as old as the oldest.
-    speeds: per layer [k, m, width] factors of the changes in the coming k updates; None where all are 1.
-    live: [m, P] bool, which parameters are learnt and no padding; None if all are.
-    noise: adds random numbers to [m, P], except where `live` is not; None for updates without noise.
-    """
-
-    now: np.ndarray
-    starts: list[np.ndarray]
-    speeds: list[np.ndarray] | None = None
-    live: Tensor | None = None
-    noise: Callable[[Tensor], None] | None = None
-
-    def uniform(self) -> bool:
-        """Whether in each learner everything started at once."""
-        first = self.starts[0][:, :1]
-        return all((starts == first).all() for starts in self.starts)
-
-
-class Factors(Protocol):
-    """A factor for every parameter, update by update."""
-
-    def multiply(self, flat: Tensor, step: int) -> Tensor:
-        """Multiply [m, P] by the factors of update number `step` from now, in place."""
-        ...
 
 
 class Optimizer(Protocol):
@@ -117,7 +86,7 @@ class SGD:
 @dataclass(frozen=True)
 class _SGDSchedule:
     settings: SGD
-    speeds: _Spread | None
+    speeds: Speeds | None
 
     @property
     def descent(self) -> float | None:
@@ -132,7 +101,7 @@ class _SGDSchedule:
 
     def restart(self, step: int, layer: int, row: np.ndarray, position: np.ndarray) -> None:
         if self.speeds is not None:
-            self.speeds.put(step + 1, layer, row, position, 1.0)
+            self.speeds.restart(step, layer, row, position)
 
 
 @dataclass(frozen=True)
@@ -162,8 +131,8 @@ class Adam:
     def schedule(self, layout: Layout, timing: Timing, updates: int, like: Tensor) -> Schedule:
         """Factors for the coming updates."""
         # both rules fall with age: the larger factor is that of the younger unit
-        steps, scales = (_Ageing(rule, layout, timing, updates, like) for rule in (self._step, self._scale))
-        return _AdamSchedule(self, steps, scales, _speeds(layout, timing, like))
+        corrections = Ageing((self._step, self._scale), layout, timing, updates, like)
+        return _AdamSchedule(self, corrections, _speeds(layout, timing, like))
 
     def _step(self, age: np.ndarray) -> np.ndarray:
         return self.lr / (1 - self.beta1**age)
@@ -175,9 +144,8 @@ class Adam:
 @dataclass(frozen=True)
 class _AdamSchedule:
     settings: Adam
-    steps: _Ageing
-    scales: _Ageing
-    speeds: _Spread | None
+    corrections: Ageing  # steps and scales
+    speeds: Speeds | None
 
     descent = None
 
@@ -185,18 +153,18 @@ class _AdamSchedule:
         mean, square = moments
         mean.lerp_(gradients, 1 - self.settings.beta1)
         square.mul_(self.settings.beta2).addcmul_(gradients, gradients, value=1 - self.settings.beta2)
-        denominator = self.scales.multiply(torch.sqrt(square, out=gradients), step).add_(self.settings.eps)
-        change = self.steps.multiply(torch.div(mean, denominator, out=gradients), step)
+        self.corrections.begin(step)
+        denominator = self.corrections.multiply(torch.sqrt(square, out=gradients), 1).add_(self.settings.eps)
+        change = self.corrections.multiply(torch.div(mean, denominator, out=gradients), 0)
         if self.speeds is not None:
             self.speeds.multiply(change, step)
         weights.sub_(change)
         return change, 1.0
 
     def restart(self, step: int, layer: int, row: np.ndarray, position: np.ndarray) -> None:
-        self.steps.restart(step, layer, row, position)
-        self.scales.restart(step, layer, row, position)
+        self.corrections.restart(step, layer, row, position)
         if self.speeds is not None:
-            self.speeds.put(step + 1, layer, row, position, 1.0)
+            self.speeds.restart(step, layer, row, position)
 
 
 @dataclass(frozen=True)
@@ -232,7 +200,8 @@ class UPGD:
 
     def schedule(self, layout: Layout, timing: Timing, updates: int, like: Tensor) -> Schedule:
         """Factors for the coming updates."""
-        corrections = _Ageing(self._correction, layout, timing, updates, like)
+        # the common factor of a learner cancels in u_hat / max u_hat
+        corrections = Ageing((self._correction,), layout, timing, updates, like, relative=True)
         # torch.sigmoid rounds the last few numbers of a tensor differently, up to the width of its vectors
         room = like.new_zeros(len(like), -(-layout.size // 64) * 64)
         return _UPGDSchedule(self, corrections, _speeds(layout, timing, like), timing, room)
@@ -244,8 +213,8 @@ class UPGD:
 @dataclass(frozen=True)
 class _UPGDSchedule:
     settings: UPGD
-    corrections: _Ageing
-    speeds: _Spread | None
+    corrections: Ageing
+    speeds: Speeds | None
     timing: Timing
     room: Tensor  # [m, P, rounded up]
 
@@ -254,15 +223,17 @@ class _UPGDSchedule:
     def update(self, step: int, weights: Tensor, gradients: Tensor, moments: list[Tensor]) -> tuple[Tensor, float]:
         (utility,), rule = moments, self.settings
         utility.mul_(rule.beta).addcmul_(gradients, weights, value=rule.beta - 1)
-        corrected = self.room[:, : utility.shape[1]]
-        self.corrections.multiply(corrected.copy_(utility), step)
+        gate, corrected = self.room[:, : utility.shape[1]], utility
+        self.corrections.begin(step)
+        if self.corrections.mixed:
+            corrected = self.corrections.multiply(gate.copy_(utility))
         known = corrected if self.timing.live is None else corrected.masked_fill(~self.timing.live, -torch.inf)
         most = known.amax(1, keepdim=True)
-        corrected.mul_(torch.where(most == 0, 0.0, -1 / most))
+        torch.mul(corrected, torch.where(most == 0, 0.0, -1 / most), out=gate)
         self.room.sigmoid_()  # 1 - sigmoid(x) is sigmoid(-x)
         if self.timing.noise is not None:
             self.timing.noise(gradients)
-        change = gradients.mul_(corrected).add_(weights, alpha=rule.decay)
+        change = gradients.mul_(gate).add_(weights, alpha=rule.decay)
         if self.timing.live is not None:
             change.mul_(self.timing.live)
         if self.speeds is not None:
@@ -273,92 +244,11 @@ class _UPGDSchedule:
     def restart(self, step: int, layer: int, row: np.ndarray, position: np.ndarray) -> None:
         self.corrections.restart(step, layer, row, position)
         if self.speeds is not None:
-            self.speeds.put(step + 1, layer, row, position, 1.0)
+            self.speeds.restart(step, layer, row, position)
 
 
-class _Ageing:
-    """Factors that follow from the parameters' ages by a rule that falls with age."""
-
-    def __init__(
-        self, rule: Callable[[np.ndarray], np.ndarray], layout: Layout, timing: Timing, updates: int, like: Tensor
-    ) -> None:
-        self.rule, self.layout, self.timing, self.like = rule, layout, timing, like
-        self.first = timing.now[None] + np.arange(1, updates + 1)[:, None]  # [updates, m]
-        self.mixed = not timing.uniform()
-        self.factors: Factors = (
-            self._spread() if self.mixed else _Shared(rule(self.first - timing.starts[0][:, 0]), like)
-        )
-
-    def multiply(self, flat: Tensor, step: int) -> Tensor:
-        return self.factors.multiply(flat, step)
-
-    def restart(self, step: int, layer: int, row: np.ndarray, position: np.ndarray) -> None:
-        """Units start anew after update number `step`."""
-        left = len(self.first) - step - 1
-        if not left:
-            return
-        if not self.mixed:
-            self.mixed, self.factors = True, self._spread()
-        assert isinstance(self.factors, _Spread)
-        self.factors.put(step + 1, layer, row, position, self.rule(np.arange(1, left + 1))[:, None])
-
-    def _spread(self) -> _Spread:
-        # few ages differ, and powers take time
-        now, updates = self.timing.now, len(self.first)
-        ages = np.concatenate([now[:, None] - starts for starts in self.timing.starts], 1)
-        known, which = np.unique(ages, return_inverse=True)
-        factors = self.rule(known + np.arange(1, updates + 1)[:, None]).take(which.reshape(-1), 1)
-        ends = np.cumsum([starts.shape[1] for starts in self.timing.starts])
-        return _Spread(self.layout, np.split(factors.reshape(updates, *ages.shape), ends[:-1], 2), self.like)
-
-
-class _Shared:
-    """All parameters of a learner share one factor: [updates, m]."""
-
-    def __init__(self, factors: np.ndarray, like: Tensor) -> None:
-        self.factors = torch.from_numpy(factors).to(like)[..., None]
-
-    def multiply(self, flat: Tensor, step: int) -> Tensor:
-        return flat.mul_(self.factors[step])
-
-
-class _Spread:
-    """Every parameter takes the larger one of the factors of its two units; inputs have none.
-
-    units: per layer [updates, m, width].
-    """
-
-    def __init__(self, layout: Layout, units: Sequence[np.ndarray], like: Tensor) -> None:
-        self.layout, self.units = layout, [torch.from_numpy(axis).to(like) for axis in units]
-        self.flat, self.views = like, layout.views(like)
-        self.room = [torch.empty_like(layer.weight) for layer in self.views[1:]]
-
-    def put(self, start: int, layer: int, row: np.ndarray, position: np.ndarray, factors: np.ndarray | float) -> None:
-        """Set factors [updates left, units or 1] of some units from update number `start` on."""
-        mine = self.units[layer]
-        mine[start:, row, position] = torch.as_tensor(factors).to(mine)
-
-    def multiply(self, flat: Tensor, step: int) -> Tensor:
-        if flat is not self.flat:
-            self.flat, self.views = flat, self.layout.views(flat)
-        below = None
-        for at, ((weight, vectors), units) in enumerate(zip(self.views, self.units, strict=True)):
-            above = units[step]  # [m, width]
-            if below is None:
-                weight.mul_(above[:, :, None])
-            else:
-                room, block = self.room[at - 1], self.layout.blocks[at]
-                shape = (*above.shape, below.shape[1], block)
-                rows, columns = above[:, :, None, None].expand(shape), below[:, None, :, None].expand(shape)
-                torch.maximum(rows, columns, out=room.unflatten(2, (-1, block)))
-                weight.mul_(room)
-            vectors.mul_(above[:, None])
-            below = above
-        return flat
-
-
-def _speeds(layout: Layout, timing: Timing, like: Tensor) -> _Spread | None:
-    return None if timing.speeds is None else _Spread(layout, timing.speeds, like)
+def _speeds(layout: Layout, timing: Timing, like: Tensor) -> Speeds | None:
+    return None if timing.speeds is None else Speeds(layout, timing.speeds, like)
 
 
 def _require_positive_lr(lr: float) -> None:

@@ -82,6 +82,24 @@ class Layout:
             at = end
         return layers
 
+    def of_units(self, layer: int, position: np.ndarray) -> np.ndarray:
+        """[units, numbers] where in a flat row the parameters of units of a hidden layer lie: the incoming weights,
+        then `Layer.vectors`, then the outgoing weights."""
+        shapes, block, at = self._shapes(), self.blocks[layer + 1], position[:, None]
+        (width, columns, rows), (outputs, row, _) = shapes[layer : layer + 2]
+        begin = sum(above * (columns + rows) for above, columns, rows in shapes[:layer])
+        vectors = begin + width * columns
+        outgoing = vectors + width * rows
+        feeds = row * np.arange(outputs)[:, None] + np.arange(block)
+        return np.concatenate(
+            [
+                begin + columns * at + np.arange(columns),
+                vectors + width * np.arange(rows) + at,
+                outgoing + block * at + feeds.ravel(),
+            ],
+            axis=1,
+        )
+
     def _shapes(self) -> list[tuple[int, int, int]]:
         """Units, columns and rows of each layer."""
         below = (width * block for width, block in zip(self.widths, self.blocks, strict=False))

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from plastic_env.learner.activations import Activation, Uniform
+from plastic_env.learner.factors import Timing
 from plastic_env.learner.normalisation import Crowd
-from plastic_env.learner.optimizers import Timing
 from plastic_env.learner.stages import Mode
 from plastic_env.learner.state import State
 from plastic_env.learner.trainability import unit_factors

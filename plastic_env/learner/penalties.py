@@ -157,8 +157,8 @@ class _ShrinkPerturb(Upkeep):
     def __init__(self, stretch: Stretch, rule: ShrinkPerturb) -> None:
         self.stretch, self.keep = stretch, 1 - rule.p
         state, members = stretch.state, stretch.members
-        widths = init_half_widths(state, stretch.init).mul_(rule.sigma / max(self.keep, 1e-30))
-        self.jitter = Jitter(stretch.rngs, live_parameters(state, members), widths)
+        widths = init_half_widths(state, stretch.init).mul_(rule.sigma)
+        self.jitter = Jitter(stretch.rngs, live_parameters(state, members), widths, stretch.coming)
         self.others = [layer.vectors[:, 1:] for layer in stretch.layers if layer.vectors.shape[1] > 1]
 
     def weights(self, step: int, trace: Trace) -> list[Births]:

@@ -22,6 +22,7 @@ from plastic_env.learner.batches import check_labels, check_values
 from plastic_env.learner.compute import training_macs
 from plastic_env.learner.diagnostics import sample_plasticity
 from plastic_env.learner.edits import Edit, check_edit
+from plastic_env.learner.founders import Slots, check_live_slots, founders, newborn_units
 from plastic_env.learner.maintenance import learnt_parameters
 from plastic_env.learner.network import Network, Shape, backward, forward
 from plastic_env.learner.objectives import OBJECTIVES
@@ -94,11 +95,11 @@ class Population:
         self.rngs = [np.random.default_rng(0) for _ in range(n)]  # for initial weights and edits
         self.noise = [torch.Generator() for _ in range(n)]  # for random activations
         zeros = partial(torch.zeros, device=device, dtype=dtype)
-        stages, founders = self.network.stages, _founders(self.network, settings)
-        live = [len(units) for units in founders[:-1]]
+        stages, first = self.network.stages, founders(self.network, settings)
+        live = [len(units) for units in first[:-1]]
         widths = [stored_width(units, stage.slots) for units, stage in zip(live, stages, strict=False)]
         units = tuple(Units.empty(n, width) for width in (*widths, outputs))
-        for layer, mine in zip(units, founders, strict=True):
+        for layer, mine in zip(units, first, strict=True):
             for member in range(n):
                 layer.put(member, mine)
         layout = self.network.layout((*widths, outputs))
@@ -147,28 +148,44 @@ class Population:
         """The weights now, padded; views into the population's memory."""
         return self.state.layout.views(self.state.weights)
 
-    def begin(self, rngs: Mapping[int, np.random.Generator]) -> None:
+    def live_slots(self, member: int) -> tuple[tuple[int, ...], ...]:
+        """The mask of one learner: which slots of each editable layer are live, ascending."""
+        return self.state.live_slots(member)
+
+    def begin(self, rngs: Mapping[int, np.random.Generator], live_slots: Mapping[int, Slots] | None = None) -> None:
         """Replace members by new learners, drawn from the given generators.
 
+        live_slots: by member, which slots of each editable layer are live (a mask); for members that aren't named, as
+            many of the first as the settings say. All slots' weights are drawn, whichever live: a generator's learner
+            has the same initial weight in a slot under any mask.
+
         Raises:
-            InvalidSetting, InvalidEdit: something else than `numpy.random.default_rng(seed)`, or no such learner.
+            InvalidSetting, InvalidEdit: something else than `numpy.random.default_rng(seed)`, no such learner, or a
+                mask that doesn't fit the layers, or that names a learner who isn't to begin.
         """
+        masks = live_slots or {}
         self._check_members(rngs)
         for member, rng in rngs.items():
             if not isinstance(rng, np.random.Generator) or not isinstance(rng.bit_generator, np.random.PCG64):
                 raise InvalidSetting(f"Learner {member} is given {rng!r}; give numpy.random.default_rng(seed).")
-        state, founders = self.state, _founders(self.network, self.settings)
+        if not set(masks) <= set(rngs):
+            raise InvalidSetting(f"live_slots names {sorted(masks)}, but those who begin are {sorted(rngs)}.")
+        check_live_slots(masks, self.capacity)
+        state = self.state
         initial = [layer.clone() for layer in state.initial]
         counters = {name: getattr(state, name).copy() for name in COUNTERS}
         phases = list(state.phases)
+        units = {}
         for member, rng in rngs.items():
+            first = founders(self.network, self.settings, masks.get(member))
+            units[member] = (first, False)
             self.rngs[member], phases[member] = rng, ()
             self.noise[member].manual_seed(int(rng.integers(2**63)))
-            draw_all(initial, member, len(founders[-1]), rng, self.settings.init)
+            draw_all(initial, member, len(first[-1]), rng, self.settings.init)
             for name, values in counters.items():
-                values[member] = {"ids": sum(map(len, founders[:-1])), "cohorts": 1}.get(name, 0)
+                values[member] = {"ids": sum(map(len, first[:-1])), "cohorts": 1}.get(name, 0)
         state = replace(state, initial=initial, phases=tuple(phases), **counters)
-        self.state = self._replace_units(state, dict.fromkeys(rngs, (founders, False)))
+        self.state = self._replace_units(state, units)
 
     def widen_head(self, classes: Mapping[int, int]) -> None:
         """Give heads room for new classes: by member, how many there are to be from now on.
@@ -201,7 +218,7 @@ class Population:
             mine = initial[-1].of(member)
             draws = [Draw(member, new, self.rngs[member])]
             draw_units(initial[-1], draws, mine.weight.shape[1], self.settings.init)
-            units[member] = ((*hidden, head.join(_born(new, int(state.updates[member])))), True)
+            units[member] = ((*hidden, head.join(newborn_units(new, int(state.updates[member]), new))), True)
             if checkpoint:  # there, new classes wait with what they were drawn with
                 checkpoint[-1].weight[member, new] = mine.weight[new]
                 checkpoint[-1].vectors[member][:, new] = mine.vectors[:, new]
@@ -252,7 +269,7 @@ class Population:
         accuracy[~np.logical_and.accumulate(np.isfinite(loss), 0)] = 0
         accuracy[:, state.frozen[members]] = 0
         trained = ~state.frozen[members]
-        self.state = enter_newborns(state, [birth for birth in found.replaced if not state.frozen[birth.member]])
+        self.state = enter_newborns(state, found.replaced)
         state = self.state
         state.updates[np.array(members)[trained]] += len(y)
         state.update_norms[np.array(members)[trained]] = found.update_norms.double().cpu().numpy()[trained]
@@ -455,21 +472,6 @@ class Population:
             state.shares[np.array(members)[kept]] = shares[kept]
 
         return TrainingRows(members, rows[0], rows[1:first], rows[first:], shares, *mine), store
-
-
-def _founders(network: Network, settings: LearnerSettings) -> tuple[Units, ...]:
-    """The units that a learner starts with: the first slots of each hidden layer, and the classes."""
-    layers, first = [], 0
-    for units in (*map(settings.live_of, settings.layers), network.head.slots):
-        layers.append(_born(np.arange(units), 0, first))
-        first = first + units if len(layers) < len(settings.layers) else 0  # classes are numbered by themselves
-    return tuple(layers)
-
-
-def _born(slots: np.ndarray, now: int, first: int = 0) -> Units:
-    """Units of no cohort in the given slots, with ids from `first` on."""
-    fixed = np.full(len(slots), now)
-    return Units(slots, first + slots, np.zeros(len(slots), dtype=np.int64), fixed, fixed)
 
 
 def _more_rows(layer: Layer, units: int) -> Layer:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from plastic_env.learner.state import State
 
 UTILITY, AGE = range(2)  # rows of continual backprop's traces
+NOTES = 64  # updates whose contributions may wait until they are added to the utility
 
 
 @dataclass(frozen=True)
@@ -66,117 +67,166 @@ class ContinualBackprop(Rule):
 
 
 class _Replacing(Upkeep):
-    """Ages are kept on the host: how many units are due is known without waiting for the device."""
+    """Ages are kept on the host: how many units are due is known without waiting for the device.
+
+    ages: [m, width] before the stretch: update number `step` makes a unit step + 1 older. growth: [m, hidden layers]
+    what accounts grow by in an update. ripe: the update in which some unit of a layer is next to be older than the
+    maturity; until then its growth stays.
+    """
 
     def __init__(self, stretch: Stretch, rule: ContinualBackprop) -> None:
         self.stretch, self.rule, self.editable = stretch, rule, stretch.state.network.editable
-        self.utility, self.age = ({at: stretch.traces[at][:, row] for at in self.editable} for row in (UTILITY, AGE))
-        self.sizes = {at: torch.empty_like(stretch.layers[at + 1].weight) for at in self.editable}
+        self.utility = {at: _Utility(stretch, at, 1 - rule.eta) for at in self.editable}
         self.exists = {at: stretch.state.units[at].exists[stretch.members] for at in self.editable}
-        self.whole = {at: bool(exists.all()) for at, exists in self.exists.items()}
-        self.live = {at: torch.from_numpy(exists).to(stretch.weights) for at, exists in self.exists.items()}
-        # relative to the stretch: update number `step` makes a unit step + 1 older
         self.ages = {at: stretch.traces[at][:, AGE].cpu().numpy().astype(np.int64) for at in self.editable}
+        self.growth, self.step = np.zeros_like(stretch.shares), 0
+        self.ripe = dict.fromkeys(self.editable, 0.0)
 
     def weights(self, step: int, trace: Trace) -> list[Births]:
-        found = []
+        self.step, shares = step, self.stretch.shares
         for at in self.editable:
-            self.utility[at].lerp_(self._contributions(at, trace), 1 - self.rule.eta)
-            self.age[at].add_(self.live[at])
-            births = self._replace(at, step)
-            if births is not None:
-                found.append(births)
-        return found
+            self.utility[at].note(trace.inputs[at + 1])
+            if step >= self.ripe[at]:
+                self._count(at)
+        shares += self.growth
+        if not shares.size or shares.max() < 1:
+            return []
+        found = [self._replace(at) for at in self.editable if shares[:, at].max() >= 1]
+        return [births for births in found if births is not None]
 
     def reborn(self, births: Births) -> None:
         if births.layer in self.ages:
             self.ages[births.layer][births.row, births.position] = -self.step - 1
+            self.ripe[births.layer] = self.step + 1
 
-    def _contributions(self, at: int, trace: Trace) -> Tensor:
-        """[m, width] mean|h| sum|w_out| of the units of a layer; of those with several outputs, summed."""
-        network, size = self.stretch.state.network, torch.abs(self.stretch.layers[at + 1].weight, out=self.sizes[at])
-        block = network.blocks[at + 1]
-        found = network.stages[at + 1].column_means(trace.inputs[at + 1].abs()).mul_(size.sum(1))
-        return found if block == 1 else found.unflatten(1, (-1, block)).sum(-1)
+    def finish(self, updates: int) -> None:
+        for at, ages in self.ages.items():
+            self.utility[at].work_in()
+            trace = self.stretch.traces[at][:, AGE]
+            trace.copy_(torch.from_numpy((ages + updates) * self.exists[at]))
 
-    def _replace(self, at: int, step: int) -> Births | None:
+    def _mature(self, at: int) -> np.ndarray:
+        """[m, width] bool, after this update."""
+        return self.exists[at] & (self.ages[at] > self.rule.maturity - self.step - 1)
+
+    def _count(self, at: int) -> None:
+        """See what the account of a layer grows by from this update on, and until when."""
+        mature = self._mature(at)
+        self.growth[:, at] = self.rule.rho * mature.sum(1)
+        young = self.ages[at][self.exists[at] & ~mature]
+        self.ripe[at] = self.rule.maturity - young.max() if young.size else np.inf
+
+    def _replace(self, at: int) -> Births | None:
         """Who is to be replaced in a layer, and their fresh weights."""
-        self.step, shares = step, self.stretch.shares[:, at]
-        mature = self.ages[at] > self.rule.maturity - step - 1
-        counts = np.count_nonzero(mature, 1) if self.whole[at] else np.count_nonzero(mature & self.exists[at], 1)
-        shares += self.rule.rho * counts
-        if shares.max() < 1:
-            return None
-        mature &= self.exists[at]
-        due = np.minimum(shares.astype(np.int64), counts)
+        shares, mature = self.stretch.shares[:, at], self._mature(at)
+        due = np.minimum(shares.astype(np.int64), mature.sum(1))
         shares -= due
-        rows, positions, fresh = [], [], []
-        columns = self.stretch.state.initial[at].weight.shape[2]
-        for row in np.flatnonzero(due).tolist():
-            utility = self.stretch.traces[at][row, UTILITY].double().cpu().numpy()
-            ages = np.maximum(self.ages[at][row] + step + 1, 1)
-            worth = np.where(mature[row], utility / (1 - self.rule.eta**ages), np.inf)
-            chosen = np.argsort(worth, kind="stable")[: due[row]]
-            rows.append(np.full(len(chosen), row))
-            positions.append(chosen)
-            half_width = INITS[self.stretch.init].weight(columns)
-            fresh.append(draw(self.stretch.rngs[row], half_width, (len(chosen), columns)))
-        if not rows:
+        rows = np.flatnonzero(due)
+        if not rows.size:
             return None
-        return Births(at, np.concatenate(rows), np.concatenate(positions), np.concatenate(fresh))
+        self.utility[at].work_in()
+        utility = self.utility[at].running.double().cpu().numpy()[rows]
+        ages = np.maximum(self.ages[at][rows] + self.step + 1, 1)
+        worth = np.where(mature[rows], utility / (1 - self.rule.eta**ages), np.inf)
+        counts, columns = due[rows], self.stretch.state.initial[at].weight.shape[2]
+        positions = np.argsort(worth, 1, kind="stable")[np.arange(worth.shape[1]) < counts[:, None]]
+        half_width = INITS[self.stretch.init].weight(columns)
+        fresh = [
+            draw(self.stretch.rngs[row], half_width, (count, columns))
+            for row, count in zip(rows.tolist(), counts.tolist(), strict=True)
+        ]
+        return Births(at, rows.repeat(counts), positions, np.concatenate(fresh))
+
+
+class _Utility:
+    """The running utility [m, width] of a layer's units.
+
+    Updates are noted one by one and worked in together, which leaves fewer operations between the passes.
+    """
+
+    def __init__(self, stretch: Stretch, layer: int, rate: float) -> None:
+        self.running, self.rate = stretch.traces[layer][:, UTILITY], rate
+        self.stage, self.weight = stretch.state.network.stages[layer + 1], stretch.layers[layer + 1].weight
+        self.room = torch.empty_like(self.weight)
+        self.active: list[Tensor] = []
+        self.feeding: list[Tensor] = []
+
+    def note(self, x: Tensor) -> None:
+        """The units gave x, and this is what their outgoing weights are now."""
+        self.active.append(self.stage.column_means(x.abs()))
+        self.feeding.append(torch.abs(self.weight, out=self.room).sum(1))
+        if len(self.active) == NOTES:
+            self.work_in()
+
+    def work_in(self) -> None:
+        """Bring the utility up to date: u <- eta u + (1 - eta) mean|h| sum|w_out|, several outputs of a unit summed."""
+        if not self.active:
+            return
+        found, block = torch.stack(self.active).mul_(torch.stack(self.feeding)), self.stage.block
+        for contributions in found if block == 1 else found.unflatten(2, (-1, block)).sum(-1):
+            self.running.lerp_(contributions, self.rate)
+        self.active.clear()
+        self.feeding.clear()
 
 
 def replace_units(stretch: Stretch, births: Births, moments: list[Tensor]) -> None:
     """Write replaced units into weights and moments: fresh incoming weights, bias 0, all else as at the start; outgoing
     weights 0, moments 0."""
-    at, row, position = births.layer, births.row, births.position
-    layout, start = stretch.state.layout, stretch.state.initial[births.layer]
-    for flat in (stretch.weights, *moments):
-        layers = layout.views(flat)
-        layers[at].weight[row, position] = 0
-        layers[at].vectors.mT[row, position] = 0
-        layers[at + 1].blocks(layout.blocks[at + 1]).transpose(1, 2)[row, position] = 0
-    layer = stretch.layers[at]
-    layer.weight[row, position] = live_columns(stretch, births).to(layer.weight)
-    members = np.array(stretch.members)[row]
-    slot = stretch.state.units[at].slot[members, position]
-    layer.vectors.mT[row, position, 1:] = start.vectors.mT[members, slot, 1:]
+    state, (at, row, position, _) = stretch.state, births
+    places = state.layout.of_units(at, position) + state.layout.size * row[:, None]  # [units, their parameters]
+    index = torch.from_numpy(places).to(stretch.weights.device)
+    values = stretch.weights.new_zeros(places.shape)
+    fresh = live_columns(stretch, births)
+    columns = fresh.shape[1]
+    values[:, :columns] = fresh
+    initial = state.initial[at].vectors
+    if initial.shape[1] > 1:
+        members = np.array(stretch.members)[row]
+        slot = state.units[at].slot[members, position]
+        values[:, columns + 1 : columns + initial.shape[1]] = initial.mT[members, slot, 1:]
+    stretch.weights.put_(index, values)
+    for flat in moments:
+        flat.view(-1).index_fill_(0, index.flatten(), 0)
 
 
 class Replaced(NamedTuple):
-    """Units of one hidden layer of one learner that have been replaced after an update of a stretch."""
+    """Units of one hidden layer that have been replaced after an update of a stretch, one entry each; a learner's stand
+    side by side."""
 
-    member: int
     step: int
     layer: int
-    positions: np.ndarray
+    member: np.ndarray
+    position: np.ndarray
     incoming: np.ndarray  # [units, slots below * block]
 
 
 def enter_newborns(state: State, replaced: Sequence[Replaced]) -> State:
     """The books after replacements, each learner's in the order of time, before the stretch's updates are counted:
     newborns have ids of their own, one cohort per update and learner, and initial weights with which they were drawn.
+    Nothing is entered for learners that have diverged.
     """
     if not replaced:
         return state
     units = list(state.units)
-    for layer in {birth.layer for birth in replaced}:
+    for layer in {births.layer for births in replaced}:
         units[layer] = units[layer].at(unchanged(units[layer]))  # a copy
-    ids, cohorts, latest = state.ids.copy(), state.cohorts.copy(), dict[int, int]()
+    ids, cohorts, latest = state.ids.copy(), state.cohorts.copy(), np.full(len(state.ids), -1)
     initial = [layer.clone() for layer in state.initial]
-    for member, step, layer, positions, incoming in replaced:
-        mine, now = units[layer], state.updates[member] + step + 1
-        if latest.get(member) != step:  # all of an update are one cohort
-            latest[member] = step
-            cohorts[member] += 1
-        mine.id[member, positions] = ids[member] + np.arange(len(positions))
-        ids[member] += len(positions)
-        mine.cohort[member, positions] = cohorts[member] - 1
-        mine.born[member, positions] = mine.clock[member, positions] = now
-        slots = mine.slot[member, positions]
+    for step, layer, *entries in replaced:
+        kept = ~state.frozen[entries[0]]
+        member, position, incoming = (entry[kept] for entry in entries)
+        mine = units[layer]
+        some, first, which, counts = np.unique(member, return_index=True, return_inverse=True, return_counts=True)
+        cohorts[some] += latest[some] != step  # all of an update are one cohort
+        latest[some] = step
+        mine.id[member, position] = ids[member] + np.arange(len(member)) - first[which]
+        ids[some] += counts
+        mine.cohort[member, position] = cohorts[member] - 1
+        mine.born[member, position] = mine.clock[member, position] = state.updates[member] + step + 1
+        slot = mine.slot[member, position]
         weight, vectors = initial[layer]
-        weight[member, slots] = torch.from_numpy(incoming).to(weight)
-        vectors[member, BIAS, slots] = 0
+        weight[member, slot] = torch.from_numpy(incoming).to(weight)
+        vectors[member, BIAS, slot] = 0
     return replace(state, units=tuple(units), initial=initial, ids=ids, cohorts=cohorts)
 
 

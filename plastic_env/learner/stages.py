@@ -93,7 +93,7 @@ class DenseStage:
 
     def column_means(self, x: Tensor) -> Tensor:
         """Means over samples."""
-        return x.mean(1)
+        return x.sum(1).div_(x.shape[1])  # faster than mean
 
 
 @dataclass(frozen=True)

@@ -167,6 +167,10 @@ class State:
         """Live units of each editable layer of one learner."""
         return tuple(int(self.units[layer].live[member]) for layer in self.network.editable)
 
+    def live_slots(self, member: int) -> tuple[tuple[int, ...], ...]:
+        """Which slots of each editable layer of one learner are live, ascending."""
+        return tuple(tuple(np.sort(self.units[layer].of(member).slot).tolist()) for layer in self.network.editable)
+
     def classes(self, member: int) -> int:
         """Classes of one learner."""
         return int(self.units[-1].live[member])

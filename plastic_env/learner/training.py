@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from plastic_env.learner.activations import Activation
+from plastic_env.learner.factors import Timing
 from plastic_env.learner.maintenance import (
     Births,
     Maintenance,
@@ -21,7 +22,7 @@ from plastic_env.learner.maintenance import (
     noise_of,
 )
 from plastic_env.learner.network import Trace, backward, descend, forward
-from plastic_env.learner.optimizers import Optimizer, Schedule, Timing
+from plastic_env.learner.optimizers import Optimizer, Schedule
 from plastic_env.learner.passes import stage_modes, timing, unknown_classes
 from plastic_env.learner.probing import mean_size
 from plastic_env.learner.replacement import Replaced, replace_units
@@ -73,6 +74,11 @@ class Regime(NamedTuple):
     maintenance: tuple[Maintenance, ...] = ()
     init: str = "torch"
 
+    @property
+    def alone(self) -> bool:
+        """Whether only one of them can draw from the learners' generators."""
+        return len(self.maintenance) + (self.optimizer.sigma is not None) == 1
+
 
 def train_rows(rows: TrainingRows, x: Tensor, y: Tensor, *, state: State, regime: Regime, threads: int = 1) -> Trained:
     """Make k updates of all learners in `rows`, group by group: a group's weights stay in the cache all along.
@@ -113,7 +119,7 @@ def _train_rows(rows: TrainingRows, x: Tensor, y: Tensor, state: State, regime: 
     k, network, objective = len(y), state.network, state.network.objective
     layers = state.layout.views(weights)
     schedule = regime.optimizer.schedule(state.layout, _timing(rows, k, state, regime), k, weights)
-    upkeep = _Maintaining(rows, state, regime, schedule)
+    upkeep = _Maintaining(rows, k, state, regime, schedule)
     descent = None if any(rule.needs_gradients for rule in regime.maintenance) else schedule.descent
     modes = stage_modes(state, members, regime.function, rows.noise)
     ban = unknown_classes(state, members)
@@ -140,6 +146,7 @@ def _train_rows(rows: TrainingRows, x: Tensor, y: Tensor, state: State, regime: 
             changes = state.layout.views(change)
             norms = torch.stack([mean_size(state, changes, members, layer) for layer in range(len(layers))], 1)
         upkeep.weights(step, trace)
+    upkeep.finish(k)
     return Trained(objective.losses(logits, y), objective.hits(logits, y), norms.mul_(factor), upkeep.replaced)
 
 
@@ -149,21 +156,30 @@ def _timing(rows: TrainingRows, updates: int, state: State, regime: Regime) -> T
     sigma = regime.optimizer.sigma
     if sigma is None:
         return found
-    noise = noise_of(state, rows.members, rows.rngs, sigma).add_to
+    noise = noise_of(state, rows.members, rows.rngs, sigma, updates * regime.alone).add_to
     return replace(found, live=learnt_parameters(state, rows.members), noise=noise)
 
 
 class _Maintaining:
     """The rules at work on some learners."""
 
-    def __init__(self, rows: TrainingRows, state: State, regime: Regime, schedule: Schedule) -> None:
+    def __init__(self, rows: TrainingRows, updates: int, state: State, regime: Regime, schedule: Schedule) -> None:
         self.rows, self.schedule, self.replaced = rows, schedule, list[Replaced]()
         self.upkeeps: list[Upkeep] = []
         first = 0
         for rule in regime.maintenance:
             traces = [trace[:, first : first + rule.traces] for trace in rows.traces]
             first += rule.traces
-            self.stretch = Stretch(state, rows.members, rows.weights, traces, rows.shares, rows.rngs, regime.init)
+            self.stretch = Stretch(
+                state,
+                rows.members,
+                rows.weights,
+                traces,
+                rows.shares,
+                rows.rngs,
+                regime.init,
+                updates * regime.alone,
+            )
             self.upkeeps.append(rule.prepare(self.stretch))
 
     def gradients(self, gradients: Tensor) -> None:
@@ -177,6 +193,11 @@ class _Maintaining:
             for births in upkeep.weights(step, trace):
                 self._replace(step, births)
 
+    def finish(self, updates: int) -> None:
+        """After so many updates."""
+        for upkeep in self.upkeeps:
+            upkeep.finish(updates)
+
     def _replace(self, step: int, births: Births) -> None:
         layer, row, position, incoming = births
         replace_units(self.stretch, births, self.rows.moments)
@@ -184,6 +205,4 @@ class _Maintaining:
         self.schedule.restart(step, layer, row, position)
         for upkeep in self.upkeeps:
             upkeep.reborn(births)
-        for mine in np.unique(row):
-            here = row == mine
-            self.replaced.append(Replaced(self.rows.members[mine], step, layer, position[here], incoming[here]))
+        self.replaced.append(Replaced(step, layer, np.array(self.rows.members)[row], position, incoming))

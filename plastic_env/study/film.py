@@ -15,9 +15,9 @@ from plastic_env.env.episode import Outcome, Plan
 from plastic_env.env.lifetime import Lifetime
 from plastic_env.env.picture import Painter
 from plastic_env.env.rendering import COLOURS, take
-from plastic_env.errors import AgentError, FileError, InvalidSetting, is_whole, look_up
+from plastic_env.errors import FileError, InvalidSetting, is_whole, look_up
 from plastic_env.files import write_atomically
-from plastic_env.study.runner import live
+from plastic_env.study.living import live
 from plastic_env.study.sweep import Run
 
 if TYPE_CHECKING:
@@ -104,8 +104,6 @@ def _shoot(run: Run, settings: FilmSettings, add: Add, show_progress: bool) -> F
         life.watch(lambda _, plan, accuracy: look(plan, accuracy), settings.distance(life.updates))
         taoa = 0.0
         for _, lived in live([run], life):
-            if isinstance(lived, AgentError):
-                raise lived
             outcomes.append(lived.outcome)
             taoa += lived.reward
         look()

@@ -11,9 +11,9 @@ import numpy as np
 from plastic_env.errors import InvalidSetting, look_up
 from plastic_env.learner.cohorts import CohortPoint
 from plastic_env.study import stats
-from plastic_env.study.plots import Band, Curves, EarlyLate, Geometry, River, Scores, Spending, Survival
+from plastic_env.study.plots import Band, Curves, CycleTicket, EarlyLate, Geometry, River, Scores, Spending, Survival
 from plastic_env.study.results import Result
-from plastic_env.study.stats import Interval, mean_bands, mean_interval, paired_difference
+from plastic_env.study.stats import Interval, acc, mean_bands, mean_interval, paired_difference, taa
 
 STRETCHES = 50  # that the updates are cut into where tasks can't be compared
 POINTS = 40  # most, of accuracy within a task
@@ -143,6 +143,34 @@ def survival(results: Sequence[Result]) -> Survival:
     if not len(times.time):
         return Survival(*(np.zeros(0),) * 4, censored=unseen)
     return Survival(*stats.survival(times.time, times.observed), censored=unseen)
+
+
+def checkpoint_accuracy(result: Result) -> np.ndarray:
+    """[checkpoints] test accuracy at the end of each task (edit cycle): mean over what was tested there, as
+    `EpisodeSettings.tests` says. 0 from divergence on; tasks without test samples are left out.
+
+    Raises:
+        InvalidSetting: nothing was tested.
+    """
+    rows, ends = result.rows, [*result.settings["shifts"], result.settings["updates"]]
+    tests = dict(zip(rows["stop"], rows["tests"], strict=True))
+    lost = rows["stop"][-1] if rows["diverged"][-1] else np.inf
+    values = [[0.0] if end >= lost else tests.get(end, []) for end in ends]
+    found = [np.nanmean(value) for value in values if not np.isnan(value).all()]  # of no values, all are
+    if not found or result.settings["episode"]["tests"] == "none":
+        raise InvalidSetting("Nothing was tested in this run; choose tests='task' or 'past', where tasks have tests.")
+    return np.array(found)
+
+
+def acc_taa(results: Sequence[Result]) -> np.ndarray:
+    """[seeds, 2] ACC, the test accuracy at the last checkpoint, and TAA, the mean over checkpoints, of each run."""
+    curves = [checkpoint_accuracy(result)[:, None] for result in results]
+    return np.array([(acc(curve), taa(curve)) for curve in curves])
+
+
+def cycle_ticket(cycles: Sequence[Result], tickets: Sequence[Result]) -> CycleTicket:
+    """ACC of one method's runs, and of their tickets, each with a bootstrap interval over seeds."""
+    return CycleTicket(*(mean_interval(acc_taa(results)[:, 0]) for results in (cycles, tickets)))
 
 
 def spending(results: Sequence[Result]) -> Spending:

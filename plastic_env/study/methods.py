@@ -7,18 +7,23 @@ import importlib.metadata
 import importlib.util
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from plastic_env.agents import METHODS, Method
+from plastic_env.agents.integration import Integrate
 from plastic_env.agents.learned import policy
-from plastic_env.errors import AgentError, PlasticEnvError, look_up, named_value
+from plastic_env.agents.structural import TARGET, Grow, Prune
+from plastic_env.agents.turnover import CubicPrune
+from plastic_env.errors import AgentError, InvalidSetting, PlasticEnvError, look_up, named_value
 from plastic_env.learner.settings import LearnerSettings
 from plastic_env.plain import describe
 
 ENTRY_POINTS = "plastic_env.agents"  # the group by which installed packages offer agents
 FORMS = "a name; path/to/file.py:Class or package.module:Class; ppo:FILE, cma:FILE or fixed:FILE"
+_LOADED: dict[Path, tuple[bytes, ModuleType]] = {}  # the modules of files, and from what text
 _WRITTEN = re.compile(r"(?P<name>.*?)(?P<options>(\+[A-Za-z_]\w*(=[^+]*)?)*)", re.DOTALL)
 
 
@@ -34,8 +39,8 @@ class Found(NamedTuple):
     source: str = ""
 
 
-def find_method(written: str) -> Found:
-    """The method that somebody has written down.
+def find_method(written: str, given: Mapping[str, Any] | None = None) -> Found:
+    """The method that somebody has written down, with the options `given` where it names none of its own.
 
     It is one of `METHODS`; "path/to/file.py:Class" or "package.module:Class", an agent of the user's own; "ppo:FILE",
     "cma:FILE" or "fixed:FILE", a learned policy; or what an installed package offers in the entry-point group
@@ -49,20 +54,48 @@ def find_method(written: str) -> Found:
     Raises:
         UnknownName: no such method or option. AgentError: it can't be loaded, or is no agent.
     """
-    parts = _WRITTEN.fullmatch(written)
-    assert parts is not None  # anything at all has that form
-    found = _find(parts["name"])
-    if not parts["options"]:
+    name, own = _split(written)
+    found, options = _find(name), {**(given or {}), **own_options(written)}
+    if not options:
         return found
-    options = dict(named_value(option, f"{parts['name']}+") for option in parts["options"][1:].split("+"))
     try:
         varied = found.method.varied(**options)
         describe(varied.make())
     except PlasticEnvError:
         raise
     except Exception as error:
-        raise AgentError(f"{parts['name']!r} refuses the options {options}: {_tell(error)}") from error
-    return Found(found.label + parts["options"], varied, found.source)
+        raise AgentError(f"{name!r} refuses the options {options}: {_tell(error)}") from error
+    return Found(found.label + own, varied, found.source)
+
+
+def own_options(written: str) -> dict[str, Any]:
+    """The options that somebody has written behind a method's name."""
+    name, own = _split(written)
+    return dict(named_value(option, f"{name}+") for option in own[1:].split("+")) if own else {}
+
+
+def check_possible(label: str, method: Method) -> None:
+    """Raise `InvalidSetting` if a method is to grow or prune to a width on whose wrong side it begins."""
+    agent, live = method.make(), method.learner.live
+    target = getattr(agent, "target", TARGET)
+    grows = isinstance(agent, Grow) or (isinstance(agent, Integrate) and not agent.recycle)
+    if isinstance(agent, (Prune, CubicPrune)) and not target < live:
+        raise InvalidSetting(
+            f"{label} prunes to target={target} of the slots, but begins with live={live}: nothing would be pruned. "
+            "Choose a target below live, or more live units."
+        )
+    if grows and not live < target <= 1:
+        raise InvalidSetting(
+            f"{label} grows to target={target} of the slots, but begins with live={live}. "
+            "Choose a target above live and of at most 1, or fewer live units."
+        )
+
+
+def _split(written: str) -> tuple[str, str]:
+    """The method's name and what is written behind it."""
+    parts = _WRITTEN.fullmatch(written)
+    assert parts is not None  # anything at all has that form
+    return parts["name"], parts["options"]
 
 
 def offered() -> dict[str, importlib.metadata.EntryPoint]:
@@ -78,7 +111,11 @@ def _find(name: str) -> Found:
         return Found(name, METHODS[name])
     place, colon, class_name = name.rpartition(":")
     if colon:
-        module = _load_file(Path(place), class_name) if place.endswith(".py") else _load_module(place, class_name)
+        module = (
+            load_file(Path(place), f"the agent {class_name}")
+            if place.endswith(".py")
+            else _load_module(place, class_name)
+        )
         return Found(class_name, _method(getattr(module, class_name, None), module, name), _text(module))
     entries = offered()
     if name not in entries:
@@ -128,22 +165,31 @@ def _load_module(place: str, class_name: str) -> ModuleType:
         raise AgentError(f"The module {place} of {class_name} can't be imported: {_tell(error)}") from error
 
 
-def _load_file(file: Path, class_name: str) -> ModuleType:
+def load_file(file: Path, what: str) -> ModuleType:
+    """The module in a file of the user's, in which there should be `what`; it may import from beside it.
+
+    Raises:
+        AgentError: there is no such file, or it raises.
+    """
     if not file.is_file():
-        raise AgentError(
-            f"There is no file {str(file)!r} to load the agent {class_name} from (looked in {Path.cwd()})."
-        )
-    spec = importlib.util.spec_from_file_location(file.stem, file.resolve())
+        raise AgentError(f"There is no file {str(file)!r} to load {what} from (looked in {Path.cwd()}).")
+    place, text = file.resolve(), file.read_bytes()
+    loaded, before = _LOADED.get(place, (b"", None))
+    if before is not None and loaded == text:
+        return before  # one class for all its agents, as pickling them needs
+    spec = importlib.util.spec_from_file_location(file.stem, place)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(file.stem, module)  # dataclasses look their module up
-    if str(file.resolve().parent) not in sys.path:
-        sys.path.append(str(file.resolve().parent))  # for what it imports from beside it
+    if sys.modules.get(file.stem, before) is before:  # nobody else's
+        sys.modules[file.stem] = module  # where dataclasses and pickle look for it
+    if str(place.parent) not in sys.path:
+        sys.path.append(str(place.parent))  # for what it imports from beside it
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise AgentError(f"{file} can't be imported: {_tell(error)}") from error
+    _LOADED[place] = text, module
     return module
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from plastic_env.learner.compute import parameters
 from plastic_env.learner.edits import KINDS
 from plastic_env.learner.network import Network
 from plastic_env.streams.stream import TaskStream
+from plastic_env.study import stats
 from plastic_env.study.sweep import Run
 
 KEY = b"plastic_env"  # of the settings in a file's metadata
@@ -58,9 +60,8 @@ class Result:
 
     def taoa(self) -> float:
         """Mean online accuracy over the tasks that are scored."""
-        bounds, scored = [0, *self.settings["shifts"], self.settings["updates"]], self.settings["scored"]
-        counts = np.ones(len(bounds) - 1) if scored is None else np.array(scored, dtype=float)
-        return float(np.average(self.online_accuracy(), weights=np.repeat(counts, np.diff(bounds))))
+        ends = [*self.settings["shifts"], self.settings["updates"]]
+        return float(stats.taoa(self.online_accuracy(), ends, self.settings["scored"]))
 
     def test_accuracy(self) -> float:
         """Mean accuracy over the tests at the stream's end; 0 after divergence, NaN if nothing was tested there."""
@@ -69,6 +70,11 @@ class Result:
         tests = np.array(self.rows["tests"][-1], dtype=float)
         whole = self.rows["stop"][-1] == self.settings["updates"]
         return float(np.nanmean(tests)) if whole and np.isfinite(tests).any() else float("nan")
+
+    @property
+    def mask(self) -> tuple[tuple[int, ...], ...]:
+        """Which slots of each editable layer were live at the end, ascending."""
+        return tuple(map(tuple, self.settings["live_slots"]))
 
     def cohorts(self) -> CohortHistory:
         """All cohorts of the run, through their lives."""
@@ -93,10 +99,18 @@ class Decision:
     reward: float
 
 
-def write_run(folder: Path, run: Run, life: Sequence[Decision], stacked: Sequence[int], stream: TaskStream) -> None:
+def write_run(
+    folder: Path,
+    run: Run,
+    life: Sequence[Decision],
+    stacked: Sequence[Sequence[Any]],
+    stream: TaskStream,
+    live_slots: Sequence[Sequence[int]],
+) -> None:
     """Store a finished run as `folder/<id>.parquet`.
 
-    stacked: seeds of the runs in its population (results agree with other stackings but for rounding).
+    stacked: method and seed of each run in its population (results agree with other stackings but for rounding).
+    live_slots: its mask at the end, of each editable layer.
     """
     settings = {
         **run.settings,
@@ -104,8 +118,9 @@ def write_run(folder: Path, run: Run, life: Sequence[Decision], stacked: Sequenc
         "updates": life[0].outcome.stream_updates,
         "shifts": list(stream.shifts),
         "scored": None if stream.scored is None else list(stream.scored),
-        "stacked_seeds": list(stacked),
-        "environment": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
+        "stacked": [list(member) for member in stacked],
+        "live_slots": [list(slots) for slots in live_slots],
+        "environment": environment(),
     }
     table = pa.table(_columns(life) | {"parameters": _parameters(life, run, stream)})
     table = table.replace_schema_metadata({KEY: json.dumps(settings, sort_keys=True).encode()})
@@ -113,10 +128,39 @@ def write_run(folder: Path, run: Run, life: Sequence[Decision], stacked: Sequenc
     run.error_path(folder).unlink(missing_ok=True)
 
 
+def environment() -> dict[str, str]:
+    """The versions of what computes results."""
+    return {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
+
+
 def write_failure(folder: Path, run: Run, why: str, trace: str) -> None:
     """Store what went wrong with a run as `folder/<id>.error.json`, until it succeeds."""
     record = json.dumps({"error": why, "traceback": trace, "settings": run.settings}, indent=2, sort_keys=True)
     write_atomically(run.error_path(folder), lambda path: path.write_text(record))
+
+
+def read_failure(folder: Path, run: Run) -> str | None:
+    """What went wrong with a run when it was tried last, or None."""
+    try:
+        return str(json.loads(run.error_path(folder).read_text())["error"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"{run.error_path(folder)} can't be read ({error})."
+
+
+def is_stored(folder: Path, run: Run) -> bool:
+    """Whether the result of `run` is there; of its file, only the end is looked at.
+
+    Raises:
+        FileError: as `read_run`.
+    """
+    path = run.path(folder)
+    if not path.exists():
+        return False
+    with _explained(path):
+        _check(run, path, _settings(pq.read_schema(path)))
+    return True
 
 
 def read_run(folder: Path, run: Run) -> Result | None:
@@ -129,8 +173,7 @@ def read_run(folder: Path, run: Run) -> Result | None:
     if not path.exists():
         return None
     result = read_result(path)
-    if _canonical({key: result.settings.get(key) for key in run.settings}) != _canonical(run.settings):
-        raise FileError(f"{path} holds another run than its name says; remove it, or run with --overwrite.")
+    _check(run, path, result.settings)
     return result
 
 
@@ -140,11 +183,28 @@ def read_result(path: Path) -> Result:
     Raises:
         FileError: it can't be read.
     """
-    try:
+    with _explained(path):
         table = pq.read_table(path)
-        return Result(json.loads(table.schema.metadata[KEY]), table.to_pydict())
+        return Result(_settings(table.schema), table.to_pydict())
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileError:
+        raise
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise FileError(f"{path} can't be read ({error}); remove it, or run with --overwrite.") from error
+
+
+def _settings(schema: pa.Schema) -> dict[str, Any]:
+    return json.loads(schema.metadata[KEY])
+
+
+def _check(run: Run, path: Path, settings: Mapping[str, Any]) -> None:
+    if _canonical({key: settings.get(key) for key in run.settings}) != _canonical(run.settings):
+        raise FileError(f"{path} holds another run than its name says; remove it, or run with --overwrite.")
 
 
 def _canonical(settings: Mapping[str, Any]) -> str:

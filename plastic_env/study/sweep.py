@@ -1,34 +1,40 @@
-"""What a study consists of: runs, their settings, their ids, and which of them are stacked."""
+"""What a study consists of: cells of runs, their settings, their ids, and which of them are stacked."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import plastic_env
 from plastic_env import agents, scenarios
 from plastic_env.agents import Method
-from plastic_env.env.episode import EpisodeSettings
-from plastic_env.errors import AgentError, InvalidSetting
+from plastic_env.env.episode import EpisodeSettings, Start
+from plastic_env.errors import AgentError, InvalidSetting, PlasticEnvError, UnknownName, look_up
 from plastic_env.plain import describe
 from plastic_env.scenarios import NAMESPACE, find
 from plastic_env.streams.stream import Scenario
-from plastic_env.study.methods import find_method
+from plastic_env.study.methods import check_possible, find_method, own_options
+from plastic_env.study.values import Pairs, Seeds, as_axes, as_names, as_settings, combinations, spread, suffix
 
-MOST_STACKED = 32  # learners trained as one population
+MOST_STACKED = 32  # learners of one method that are trained as one population
+MOST_JOINED = 16  # learners up to which several methods are: more gain little, and leave less to do side by side
+TUNE_SEEDS = "1000-1004"
 LONGEST = 120  # characters of a method's name in names of files, which may have 255
+LONGEST_SCENARIO = 60
 
 
 @dataclass(frozen=True)
 class Run:
     """One method on one scenario with one seed.
 
-    source: what decides the result besides the project's own code (see `Found`).
+    source: what decides the result besides the project's own code (see `Found`). start: how its learner begins.
+    tuned: what was chosen for it by tuning, and how; empty if nothing was.
     """
 
     scenario_name: str
@@ -38,8 +44,10 @@ class Run:
     seed: int
     episode: EpisodeSettings
     source: str = ""
+    tuned: Mapping[str, Any] = field(default_factory=dict)
+    start: Start = field(default_factory=Start)
 
-    @property
+    @cached_property
     def settings(self) -> dict[str, Any]:
         """Everything that decides the run's result, as plain JSON values."""
         return {
@@ -50,17 +58,20 @@ class Run:
             "agent": describe(self.method.make()),
             "agent_source": hashlib.sha256(self.source.encode()).hexdigest() if self.source else "",
             "episode": describe(self.episode),
+            "tuned": describe(dict(self.tuned)),
+            "start": describe(self.start),
             "seed": self.seed,
             "version": plastic_env.__version__,
             "code": code_digest(),
         }
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Readable, the name of a file anywhere, and another one for other settings."""
         digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()
-        name = re.sub(r"[^+=.\w-]", "_", self.method_name)[:LONGEST]
-        return f"{name}-seed{self.seed:03d}-{digest[:8]}"
+        method = re.sub(r"[^+=.\w-]", "_", self.method_name)[:LONGEST]
+        scenario = re.sub(r"[^+=.\w-]", "_", self.scenario_name)[:LONGEST_SCENARIO]
+        return f"{method}-seed{self.seed:03d}-{scenario}-{digest[:8]}"
 
     def path(self, folder: Path) -> Path:
         """Where its result is kept."""
@@ -72,69 +83,129 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Study:
-    """Methods compared on one scenario over the same seeds; names only, so that any process can rebuild it.
+class Cell:
+    """One method on one scenario, over all seeds: a row of a study's table.
 
-    scenario: name. changes: (setting, value) pairs of the scenario that differ from its defaults.
-    methods: what `find_method` understands.
-    tests: what is tested at the end of each task (see `EpisodeSettings`).
+    scenario, method: labels, which carry the values of the study's axes. title: the scenario's label as it was given.
+    runs: one per seed; none if the cell can't be run (then `error` says why), or waits for its tuning.
     """
 
     scenario: str
-    methods: tuple[str, ...]
-    seeds: tuple[int, ...]
-    changes: tuple[tuple[str, Any], ...] = ()
-    tests: str = "none"
+    method: str
+    title: str
+    runs: tuple[Run, ...] = ()
+    error: str = ""
 
-    def groups(self) -> list[list[Run]]:
-        """All runs, in the groups that are trained as one population.
 
-        The grouping follows from the study alone, never from what is left to do, so that a study taken up again
-        ends with the same numbers.
+class Chosen(NamedTuple):
+    """What tuning chose for a cell: (name, value) pairs, and the mean TAOA that they reached over its seeds."""
+
+    scenario: str
+    method: str
+    values: tuple[tuple[str, Any], ...]
+    taoa: float
+
+
+@dataclass(frozen=True)
+class Study:
+    """Scenarios x methods x values of named axes x seeds; plain values only, so that any process can rebuild it, and a
+    file can hold it (see `description`).
+
+    scenarios: names; one may stand alone. methods: what `find_method` understands, likewise.
+    seeds: a number n for 0 to n - 1; a range such as "100-119"; or several seeds and ranges.
+    settings: what is the same for all runs, by name: a setting of the scenarios (`tasks`), of the episodes (`tests`;
+        see `EpisodeSettings`), or an option of the methods (`lr`; see `Method.varied`), looked for in this order.
+    axes: names of such settings with several values each; every combination is a cell of its own.
+    tune: names of options of the methods with candidates for each. For each cell the combination of the highest mean
+        TAOA is taken, as found with `tune_seeds`, which `seeds` must not hold.
+    chosen: what the tuning chose; None before that. Not for people to fill in.
+
+    Raises:
+        InvalidSetting: nothing to run, no plain values, or one thing said twice. Names are looked up by `cells`.
+    """
+
+    scenarios: str | Sequence[str]
+    methods: str | Sequence[str]
+    seeds: Seeds
+    settings: Pairs = ()
+    axes: Pairs = ()
+    tune: Pairs = ()
+    tune_seeds: Seeds = TUNE_SEEDS
+    chosen: tuple[Chosen, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name, normalise in _NORMAL_FORMS.items():
+            object.__setattr__(self, name, normalise(getattr(self, name), name))
+        if not (self.scenarios and self.methods and self.seeds):
+            raise InvalidSetting("A study needs at least one scenario, at least one method and one seed.")
+        names = [name for part in (self.settings, self.axes, self.tune) for name, _ in _items(part)]
+        for name in names:
+            if names.count(name) > 1:
+                raise InvalidSetting(f"{name} is given more than once; name it in one of settings, axes and tune.")
+        both = set(self.all_seeds) & set(self.tuning_seeds)
+        if self.tune and both:
+            raise InvalidSetting(
+                f"The seeds {sorted(both)} are used for tuning and for the results; give the tuning others."
+            )
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """The seeds, written out."""
+        return spread(self.seeds)
+
+    @property
+    def tuning_seeds(self) -> tuple[int, ...]:
+        """Those of the tuning, written out."""
+        return spread(self.tune_seeds)
+
+    @property
+    def tuning(self) -> Study:
+        """The study whose results decide what is chosen: candidates are its axes."""
+        return Study(
+            self.scenarios, self.methods, self.tune_seeds, self.settings, (*_items(self.axes), *_items(self.tune))
+        )
+
+    def cells(self) -> list[Cell]:
+        """All cells, in the order of the description: scenarios, their axes, methods, their axes.
+
+        A value of an axis that a scenario or a method refuses fails its own cells only.
 
         Raises:
-            PlasticEnvError: a name that doesn't exist, or an agent that can't be loaded.
+            PlasticEnvError: a name that doesn't exist, an agent that can't be loaded, or no cell that can be run.
         """
-        if not self.methods or not self.seeds:
-            raise InvalidSetting("A study needs at least one method and one seed.")
-        scenario = find(self.scenario, **dict(self.changes))
-        name = self.scenario.removeprefix(f"{NAMESPACE}/")
-        groups: list[list[Run]] = []
-        labels: dict[str, str] = {}
-        for wanted in self.methods:
-            label, method, source = find_method(wanted)
-            if label in labels:
-                raise AgentError(
-                    f"{labels[label]!r} and {wanted!r} are both called {label}; rename one of the classes or files."
-                )
-            labels[label] = wanted
-            episode = EpisodeSettings(learner=method.learner, tests=self.tests)
-            runs = [Run(name, scenario, label, method, seed, episode, source) for seed in self.seeds]
-            groups += [runs[at : at + MOST_STACKED] for at in range(0, len(runs), MOST_STACKED)]
-        return groups
-
-    def notes(self) -> list[str]:
-        """Of each policy that was learned: on what, and on what it is compared here."""
-        scenario = find(self.scenario, **dict(self.changes))
-        here = [self.scenario.removeprefix(f"{NAMESPACE}/"), getattr(scenario, "split", "")]
-        found = []
-        for label, method, _ in map(find_method, self.methods):
-            trained_on = describe(method.make()).get("trained_on")
-            if trained_on is None:
-                continue
-            there, seeds = [trained_on["scenario"], trained_on["split"]], trained_on["seeds"]
-            note = (
-                f"{label} was trained on {_named(*there)}, seeds {seeds[0]} to {seeds[1]}, and lives here on "
-                f"{_named(*here)}, seeds {min(self.seeds)} to {max(self.seeds)}."
-            )
-            if there == here and here[1]:
-                note += " That is the split it was trained on: compare on another, with --set split=test."
-            found.append(note)
+        found = [cell for name in self.scenarios for cell in _cells(self, name)]
+        if all(cell.error for cell in found):
+            raise InvalidSetting(found[0].error)
         return found
 
+    def groups(self) -> list[list[Run]]:
+        """All runs, in the groups that are trained as one population (see `stacked`)."""
+        return stacked(self.cells())
 
-def _named(scenario: str, split: str) -> str:
-    return f"{scenario} (split {split})" if split else scenario
+    def notes(self) -> list[str]:
+        """Of each policy that was learned: on what, and on what it is compared here. Of tuning: what it chose."""
+        trained = [note for cell in self.cells() if cell.runs for note in _training_notes(cell)]
+        tuned = [_tuning_note(self, choice) for choice in self.chosen or ()]
+        return [*trained, *tuned]
+
+
+def stacked(cells: Sequence[Cell]) -> list[list[Run]]:
+    """The cells' runs, in the groups that are trained as one population: seeds, and methods whose learners and episodes
+    are equal.
+
+    The grouping follows from the study alone, never from what is left to do, so that a study taken up again ends with
+    the same numbers; stacked otherwise, they differ by rounding.
+    """
+    alike: dict[tuple[str, str], list[list[Run]]] = {}
+    for cell in cells:
+        if not cell.runs:
+            continue
+        groups = alike.setdefault((cell.scenario, repr(cell.runs[0].episode)), [])
+        if groups and len(groups[-1]) + len(cell.runs) <= MOST_JOINED:
+            groups[-1].extend(cell.runs)
+        else:
+            groups += [list(cell.runs[at : at + MOST_STACKED]) for at in range(0, len(cell.runs), MOST_STACKED)]
+    return [group for groups in alike.values() for group in groups]
 
 
 @cache
@@ -147,3 +218,130 @@ def code_digest() -> str:
     ]
     files = [file for folder in folders for file in sorted(folder.rglob("*.py"))]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+_NORMAL_FORMS: dict[str, Any] = {
+    "scenarios": as_names,
+    "methods": as_names,
+    "seeds": spread,
+    "settings": as_settings,
+    "axes": as_axes,
+    "tune": as_axes,
+    "tune_seeds": spread,
+}
+_EPISODE = tuple(part.name for part in fields(EpisodeSettings) if part.name != "learner")
+
+
+def _items(pairs: Pairs) -> list[tuple[str, Any]]:
+    return list(dict(pairs).items())
+
+
+class _Values:
+    """The settings and axes of a study, sorted by what they belong to when it runs on one scenario."""
+
+    def __init__(self, study: Study, name: str) -> None:
+        self.own = {part.name for part in fields(find(name))}  # type: ignore[arg-type]
+        self.world, self.options = self.sort(dict(study.settings))
+        self.world_axes, self.option_axes = self.sort(dict(study.axes))
+        self.tune = dict(study.tune)
+
+    def sort(self, values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What scenario and episodes know, and what is left for the methods."""
+        world = {key: value for key, value in values.items() if key in self.own or key in _EPISODE}
+        return world, {key: value for key, value in values.items() if key not in world}
+
+    def check(self, name: str, written: str) -> None:
+        """Raise if a method doesn't know an option, or has one of its own that is an axis."""
+        method, own = find_method(written).method, own_options(written)
+        known = dict.fromkeys((*sorted(self.own), *_EPISODE, *method.options))
+        for option in (*self.options, *self.option_axes, *self.tune):
+            look_up(known, option, f"setting of {name}, of episodes or of the method {written}")
+        for option in self.tune:
+            if option in self.own or option in _EPISODE:
+                raise InvalidSetting(f"{option} is a setting of {name}; only options of methods can be tuned.")
+        for option in own.keys() & {*self.option_axes, *self.tune}:
+            raise InvalidSetting(f"{written} has an {option} of its own, which is also to be varied; drop one of them.")
+
+
+def _cells(study: Study, name: str) -> Iterator[Cell]:
+    """All cells on one scenario."""
+    values, labels = _Values(study, name), dict[str, str]()
+    for written in study.methods:
+        values.check(name, written)
+        label = find_method(written, values.options).label
+        if label in labels:
+            raise AgentError(
+                f"{labels[label]!r} and {written!r} are both called {label}; rename one of the classes or files."
+            )
+        labels[label] = written
+    for world in combinations(values.world_axes):
+        for label, written in labels.items():
+            for options in combinations(values.option_axes):
+                title = name + suffix(world)
+                blank = Cell(title.removeprefix(f"{NAMESPACE}/"), label + suffix(options), title)
+                try:
+                    yield _filled(study, blank, name, {**values.world, **world}, written, {**values.options, **options})
+                except UnknownName:  # a mistake, rather than a value too far
+                    raise
+                except PlasticEnvError as error:
+                    yield Cell(blank.scenario, blank.method, title, error=str(error))
+
+
+def _filled(
+    study: Study, cell: Cell, name: str, world: Mapping[str, Any], written: str, options: Mapping[str, Any]
+) -> Cell:
+    """The cell with its runs."""
+    episode_settings = {key: value for key, value in world.items() if key in _EPISODE}
+    scenario = find(name, **{key: value for key, value in world.items() if key not in episode_settings})
+    scenario.stream(0)  # raises if its settings or its data are impossible
+    tuned: dict[str, Any] = {}
+    if study.tune:
+        if study.chosen is None:
+            return cell
+        tuned = _choice(study, cell)
+        options = {**options, **tuned["values"]}
+    _, method, source = find_method(written, options)
+    check_possible(cell.method, method)
+    episode = EpisodeSettings(learner=method.learner, **episode_settings)
+    runs = (Run(cell.scenario, scenario, cell.method, method, seed, episode, source, tuned) for seed in study.all_seeds)
+    return Cell(cell.scenario, cell.method, cell.title, tuple(runs))
+
+
+def _choice(study: Study, cell: Cell) -> dict[str, Any]:
+    """What was chosen for a cell, as its runs keep it."""
+    for choice in study.chosen or ():
+        if (choice.scenario, choice.method) == (cell.scenario, cell.method):
+            return {"values": dict(choice.values), "of": dict(study.tune), "seeds": list(study.tuning_seeds)}
+    raise InvalidSetting(
+        f"No candidate for {', '.join(dict(study.tune))} could be run; see the failures of the tuning."
+    )
+
+
+def _tuning_note(study: Study, choice: Chosen) -> str:
+    tried = ", ".join(f"{name} {', '.join(map(str, values))}" for name, values in _items(study.tune))
+    where = f" on {choice.scenario}" if len({other.scenario for other in study.chosen or ()}) > 1 else ""
+    values = ", ".join(f"{name}={value}" for name, value in choice.values)
+    return (
+        f"{choice.method}{where} has {values}: TAOA {choice.taoa:.3f} over the {len(study.tuning_seeds)} tuning seeds "
+        f"from {min(study.tuning_seeds)} (tried: {tried})."
+    )
+
+
+def _training_notes(cell: Cell) -> list[str]:
+    run, seeds = cell.runs[0], [run.seed for run in cell.runs]
+    trained_on = describe(run.method.make()).get("trained_on")
+    if trained_on is None:
+        return []
+    here = [cell.scenario, getattr(run.scenario, "split", "")]
+    there, (first, last) = [trained_on["scenario"], trained_on["split"]], trained_on["seeds"]
+    note = (
+        f"{cell.method} was trained on {_named(*there)}, seeds {first} to {last}, and lives here on "
+        f"{_named(*here)}, seeds {min(seeds)} to {max(seeds)}."
+    )
+    if there == here and here[1]:
+        note += " That is the split it was trained on: compare on another, with --set split=test."
+    return [note]
+
+
+def _named(scenario: str, split: str) -> str:
+    return f"{scenario} (split {split})" if split else scenario

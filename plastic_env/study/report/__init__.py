@@ -6,6 +6,17 @@ tables, pictures: parts of the page. markup: the HTML that they are made of. pag
 
 from plastic_env.study.report.page import Asked, write_report
 from plastic_env.study.report.summary import Details, Summary, details, summarise
-from plastic_env.study.report.text import as_json, as_table
+from plastic_env.study.report.text import aligned, as_json, as_table, interval_text
 
-__all__ = ["Asked", "Details", "Summary", "as_json", "as_table", "details", "summarise", "write_report"]
+__all__ = [
+    "Asked",
+    "Details",
+    "Summary",
+    "aligned",
+    "as_json",
+    "as_table",
+    "details",
+    "interval_text",
+    "summarise",
+    "write_report",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from plastic_env.study.report.summary import Summary
@@ -29,8 +29,8 @@ def as_table(summaries: Mapping[str, Summary]) -> str:
         rows.append(
             (
                 label,
-                _interval_text(summary.taoa),
-                *(["-" if summary.test is None else _interval_text(summary.test)] if tested else []),
+                interval_text(summary.taoa),
+                *(["-" if summary.test is None else interval_text(summary.test)] if tested else []),
                 f"{summary.first_fifth.mean:.3f}",
                 f"{summary.last_fifth.mean:.3f}",
                 f"{summary.final_width:.1f}",
@@ -39,13 +39,29 @@ def as_table(summaries: Mapping[str, Summary]) -> str:
                 relative,
             )
         )
+    return aligned(rows)
+
+
+def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Rows of text, the first of them the heads, as a table; the first columns, `left` many, begin on the left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        lines.append("  ".join(cells))
+    lines = [
+        "  ".join(
+            cell.ljust(width) if at < left else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(lines)
+
+
+def interval_text(interval: Interval, sign: str = "", digits: int = 3) -> str:
+    """A mean with its interval in brackets; sign: "+" for differences, which then always have one."""
+    form = f"{sign}.{digits}f"
+    if math.isnan(interval.low):
+        return f"{interval.mean:{form}} [one seed]"
+    return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
 
 
 def _method_json(summary: Summary) -> dict[str, Any]:
@@ -59,9 +75,3 @@ def _method_json(summary: Summary) -> dict[str, Any]:
         ]
         values[name] = ends if isinstance(value, Interval) else ends[0]
     return values
-
-
-def _interval_text(interval: Interval) -> str:
-    if math.isnan(interval.low):
-        return f"{interval.mean:.3f} [one seed]"
-    return f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]"

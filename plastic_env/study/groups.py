@@ -1,0 +1,65 @@
+"""One group of runs, from nothing, or from its checkpoint, to the files that hold what was lived."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from plastic_env.study.checkpoints import Checkpoint
+from plastic_env.study.living import Lives
+from plastic_env.study.results import write_failure, write_run
+from plastic_env.study.sweep import Run
+
+Tick = Callable[[int], None]  # told of learner-updates as they are done
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of a group: what went wrong, by run id, and what else is to be said of it."""
+
+    failures: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def run_group(
+    runs: Sequence[Run], folder: Path, overwrite: bool, tick: Tick, checkpoint_minutes: float = float("inf")
+) -> Report:
+    """Live the lives of runs whose learners and episodes are equal, as one population, and store each.
+
+    Those that are there already are left alone, unless `overwrite`. After every `checkpoint_minutes` all is kept in a
+    file, from which the next attempt goes on, bit for bit.
+
+    Raises:
+        FileError: a file can't be written.
+    """
+    checkpoint = Checkpoint.of(runs, folder)
+    if overwrite:
+        checkpoint.remove()
+    lives = checkpoint.restored(runs)
+    if lives is None:
+        lives = Lives(runs)
+        lives.begin()
+    tick(int(lives.lifetime.position.sum()))
+    saved = time.monotonic()
+    while lives.active:
+        tick(sum(lived.outcome.stop - lived.outcome.start for lived in lives.advance().values()))
+        if time.monotonic() - saved >= 60 * checkpoint_minutes:
+            checkpoint.save(lives)
+            saved = time.monotonic()
+    _store(lives, folder, overwrite)
+    checkpoint.remove()
+    return Report({runs[member].id: why for member, (why, _) in lives.failures.items()}, checkpoint.notes)
+
+
+def _store(lives: Lives, folder: Path, overwrite: bool) -> None:
+    """Write what has been lived, and what went wrong."""
+    stacked = [[run.method_name, run.seed] for run in lives.runs]
+    for member, run in enumerate(lives.runs):
+        if member in lives.failures:
+            write_failure(folder, run, *lives.failures[member])
+        elif overwrite or not run.path(folder).exists():
+            life = lives.lifetime
+            live_slots = life.population.live_slots(member)
+            write_run(folder, run, lives.decisions[member], stacked, life.streams[member], live_slots)

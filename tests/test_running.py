@@ -1,0 +1,314 @@
+"""Studies that are interrupted, damaged, tracked, or made of runs that fail."""
+
+import json
+import pickle
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from plastic_env.cli import main
+from plastic_env.errors import FileError
+from plastic_env.study import checkpoints, results
+from plastic_env.study.checkpoints import Checkpoint
+from plastic_env.study.living import Lives
+from plastic_env.study.runner import run_study
+from plastic_env.study.status import status
+from plastic_env.study.sweep import Study
+from plastic_env.study.tracking import open_sink
+
+DIGITS = "PermutedDigits-small-v0"
+FLAGS = ["--scenario", DIGITS, "--seeds", "2", "--set", "tasks=4", "updates=4", "--threads", "1"]
+
+AGENTS = """
+import os
+import signal
+
+import numpy as np
+
+from plastic_env import LearnerSettings
+
+
+class Drawing:
+    learner = LearnerSettings(hidden=(8,))
+
+    def reset(self, episode, seed):
+        self.episode, self.rng = episode, np.random.default_rng(seed)
+
+    def act(self, observation, info):
+        return self.episode.action(recycle=int(self.rng.integers(4)), insertion="fresh", budget=3)
+
+
+class Guarded(Drawing):
+    def reset(self, episode, seed):
+        super().reset(episode, seed)
+        self.draw = lambda: self.rng
+
+class Deadly(Drawing):
+    def act(self, observation, info):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Failing(Drawing):
+    def act(self, observation, info):
+        if info["updates"] > 5:
+            raise RuntimeError("not today")
+        return super().act(observation, info)
+"""
+
+
+@pytest.fixture
+def agents(tmp_path, monkeypatch):
+    """A file of agents, as they are named where the tests run."""
+    (tmp_path / "drawing_agents.py").write_text(AGENTS)
+    monkeypatch.chdir(tmp_path)
+    yield "drawing_agents.py:"
+    sys.modules.pop("drawing_agents", None)
+
+
+def study_of(*methods, **parts):
+    return Study(DIGITS, methods or ("dense",), parts.pop("seeds", 2), {"tasks": 4, "updates": 4}, **parts)
+
+
+def run(capsys, *arguments):
+    code = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def contents(folder):
+    return {file.name: file.read_bytes() for file in Path(folder).glob("*.parquet")}
+
+
+def test_resume_makes_what_is_missing_again_with_the_same_bytes(tmp_path, capsys):
+    assert run(capsys, "run", *FLAGS, "--methods", "dense", "grow", "--out", tmp_path)[0] == 0
+    whole = contents(tmp_path)
+    for name in list(whole)[::3]:
+        (tmp_path / name).unlink()
+    kept = {file: file.stat().st_mtime_ns for file in tmp_path.glob("*.parquet")}
+    code, out, _ = run(capsys, "status", tmp_path)
+    assert code == 0
+    assert sum(int(line.split()[-1]) for line in out.splitlines()[2:]) == 2
+    code, out, err = run(capsys, "resume", tmp_path, "--threads", "1")
+    assert code == 0
+    assert err.count(": TAOA ") == 2  # only what was missing is spoken of
+    assert contents(tmp_path) == whole
+    assert {file: file.stat().st_mtime_ns for file in kept} == kept
+
+
+def interrupt_after(monkeypatch, times):
+    """Ctrl-C right after so many checkpoints."""
+    save, saved = Checkpoint.save, []
+
+    def interrupted(self, lives):
+        save(self, lives)
+        saved.append(len(lives.decisions[0]))
+        if len(saved) == times:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "save", interrupted)
+
+
+@pytest.mark.parametrize("method", ["Drawing", "Failing", "rsl", "cbp"])
+def test_what_goes_on_from_a_checkpoint_ends_with_the_same_bytes(agents, capsys, monkeypatch, method):
+    method = f"{agents}{method}" if method[0].isupper() else method
+    options = [*FLAGS, "--methods", method, "dense", "--checkpoint-minutes", "0"]
+    run(capsys, "run", *options, "--out", "undisturbed")
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 2)
+        code, _, err = run(capsys, "run", *options, "--out", "disturbed")
+    assert code == 130
+    assert "Finished runs are kept" in err
+    assert len(list(Path("disturbed").glob(f"*{checkpoints.ENDING}"))) == 1
+    begun = []
+    begin = Lives.begin
+    monkeypatch.setattr(Lives, "begin", lambda lives: begun.append(lives.runs[0].method_name) or begin(lives))
+    run(capsys, "resume", "disturbed", "--threads", "1")
+    first = method.rpartition(":")[2]
+    assert first not in begun  # it went on, and so did not begin
+    assert contents("disturbed") == contents("undisturbed")
+    assert len(contents("disturbed")) == (2 if first == "Failing" else 4)
+    assert not list(Path("disturbed").glob(f"*{checkpoints.ENDING}"))
+
+
+def test_agents_that_cannot_be_pickled_go_without_checkpoints_and_say_so(agents):
+    run_study(study_of(f"{agents}Guarded"), Path("out"), checkpoint_minutes=0, show_progress=False)
+    assert len(contents("out")) == 2
+    log = Path("out/study.log").read_text()
+    assert log.count("No checkpoints of Guarded: ") == 1
+    assert not list(Path("out").glob(f"*{checkpoints.ENDING}"))
+
+
+def test_a_checkpoint_that_cannot_be_read_is_left(agents):
+    study = study_of(f"{agents}Drawing")
+    Path("out").mkdir()
+    for content in (b"half", pickle.dumps({"lifetime": {}})):
+        Checkpoint.of(study.groups()[0], Path("out")).path.write_bytes(content)
+        run_study(study, Path("out"), overwrite=False, show_progress=False)
+        assert "can't be read" in Path("out/study.log").read_text().splitlines()[-3]
+        for file in Path("out").glob("*.parquet"):
+            file.unlink()
+
+
+def test_a_process_that_dies_fails_its_own_runs_only(agents):
+    study = study_of(f"{agents}Deadly", "dense", f"{agents}Drawing")
+    finished = run_study(study, Path("out"), threads=2, show_progress=False)
+    assert set(finished.failures) == {(method, seed) for method in ("Deadly", "Drawing") for seed in (0, 1)}
+    assert list(finished.results) == ["dense"]  # those that were stacked with it died with it
+    assert all("The process died (exit code -9)" in why for why in finished.failures.values())
+    assert status(study, Path("out")).failed == len(finished.failures)
+
+
+def test_a_group_that_cannot_begin_fails_alone_and_says_why(tmp_path, capsys):
+    options = [*FLAGS, "--set", "batch_size=1", "--methods", "dense", "--axis", "norm=none,batch", "--out", tmp_path]
+    code, out, err = run(capsys, "run", *options)
+    assert code == 1
+    assert f"dense+norm=batch on {DIGITS}, 2 failed: InvalidSetting: Batches hold 1 sample(s)" in out
+    assert "2 runs failed" in err
+    assert len(contents(tmp_path)) == 2
+    assert run(capsys, "status", tmp_path)[0] == 1
+    (one, _) = tmp_path.glob("*.error.json")
+    assert "Traceback" in json.loads(one.read_text())["traceback"]
+
+
+def test_a_full_disk_ends_the_study_and_loses_nothing(tmp_path, capsys, monkeypatch):
+    run(capsys, "run", *FLAGS, "--methods", "dense", "grow", "--out", tmp_path / "a")
+    write, written = pq.write_table, []
+
+    def full(table, path):
+        written.append(path)
+        if len(written) == 3:
+            Path(path).write_bytes(b"PAR1 half")
+            raise OSError(28, "No space left on device")
+        write(table, path)
+
+    monkeypatch.setattr(results.pq, "write_table", full)
+    code, _, err = run(capsys, "run", *FLAGS, "--methods", "dense", "grow", "--out", tmp_path / "b")
+    assert code == 2
+    assert "No space left on device" in err
+    assert "free some space" in err
+    assert len(contents(tmp_path / "b")) == 2
+    assert not [file for file in (tmp_path / "b").iterdir() if "unfinished" in file.name]
+    assert run(capsys, "resume", tmp_path / "b", "--threads", "1")[0] == 0
+    assert contents(tmp_path / "b") == contents(tmp_path / "a")
+
+
+def test_results_of_other_code_are_not_mixed_with_these(tmp_path, capsys):
+    run(capsys, "run", *FLAGS, "--methods", "dense", "--out", tmp_path)
+    record = json.loads((tmp_path / "study.json").read_text())
+    record["versions"]["plastic_env"] = "0.0.9"
+    (tmp_path / "study.json").write_text(json.dumps(record))
+    for command in (["resume", tmp_path], ["run", *FLAGS, "--methods", "grow", "--out", tmp_path]):
+        code, _, err = run(capsys, *command)
+        assert code == 2
+        assert "holds results of plastic_env 0.0.9" in err
+        assert "with --overwrite" in err
+    assert "holds results of plastic_env 0.0.9" in run(capsys, "status", tmp_path)[2]
+    assert run(capsys, "resume", tmp_path, "--threads", "1", "--overwrite")[0] == 0
+    assert run(capsys, "resume", tmp_path)[0] == 0
+
+
+def test_a_folder_without_a_record_and_a_damaged_one(tmp_path, capsys):
+    assert "it is no folder of results" in run(capsys, "resume", tmp_path)[2]
+    for text in ("{", "[]", "{}"):
+        (tmp_path / "study.json").write_text(text)
+        code, _, err = run(capsys, "resume", tmp_path)
+        assert code == 2
+        assert "can't be read" in err
+
+
+def test_files_that_are_none_of_the_study_are_told(tmp_path):
+    study = study_of("dense", "grow", seeds=1)
+    run_study(study, tmp_path, show_progress=False)
+    dense, grow = (group[0].path(tmp_path) for group in study.groups())
+    whole = grow.read_bytes()
+    grow.write_bytes(dense.read_bytes())
+    found = status(study, tmp_path)
+    assert (found.cells[0].done, found.cells[1].done) == (1, 0)
+    assert "holds another run than its name says; remove it" in found.cells[1].failures[0]
+    with pytest.raises(FileError, match="another run than its name says"):
+        run_study(study, tmp_path, show_progress=False)
+    grow.write_bytes(whole[:-9])
+    assert "can't be read" in status(study, tmp_path).text
+    grow.write_bytes(whole)
+    (tmp_path / "stray.parquet").write_bytes(whole)
+    assert "1 other results are in the folder" in status(study, tmp_path).text
+
+
+class Listed:
+    """A sink that remembers."""
+
+    def __init__(self):
+        self.rows = []
+
+    def write(self, row):
+        self.rows.append(row)
+
+    def close(self):
+        pass
+
+
+def test_sinks_see_every_decision(tmp_path):
+    sink = Listed()
+    found = run_study(study_of("grow"), tmp_path, sinks=(sink,), show_progress=False).results["grow"]
+    assert len(sink.rows) == sum(len(result.rows["stop"]) for result in found) == 8
+    assert [row["update"] for row in sink.rows] == [4, 8, 12, 16] * 2
+    assert sink.rows[4]["run"] == found[1].settings["id"]
+    assert sink.rows[7]["online_accuracy"] == pytest.approx(found[1].online_accuracy()[12:].mean())
+    assert sink.rows[7]["macs"] == sum(found[1].rows["macs"])
+    assert sink.rows[7]["width"] == np.mean(found[1].last("live"))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tensorboard_shows_the_same_curves(tmp_path, capsys):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    options = [*FLAGS, "--methods", "dense", "--track", "tensorboard", "--out", tmp_path]
+    assert run(capsys, "run", *options)[0] == 0
+    result = run_study(study_of(), tmp_path, show_progress=False).results["dense"][1]
+    events = EventAccumulator(str(tmp_path / "tensorboard" / result.settings["id"]))
+    events.Reload()
+    points = [(point.step, point.value) for point in events.Scalars("online_accuracy")]
+    accuracy = result.online_accuracy().reshape(4, 4).mean(1)
+    assert points == [(4 * (at + 1), pytest.approx(value)) for at, value in enumerate(accuracy)]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_weights_and_biases_keeps_runs_offline(tmp_path, capsys):
+    pytest.importorskip("wandb")
+    sink = open_sink("wandb", tmp_path)
+    for name in ("one", "two"):
+        for update in (4, 8):
+            sink.write({"run": name, "update": update, "online_accuracy": 0.5})
+    sink.close()
+    kept = list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
+    assert len(kept) == 2
+    assert not capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("package", "module"), [("wandb", "wandb"), ("tensorboard", "torch.utils.tensorboard")])
+def test_a_missing_package_is_named(tmp_path, capsys, monkeypatch, package, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    code, _, err = run(capsys, "run", *FLAGS, "--methods", "dense", "--track", package, "--out", tmp_path / "out")
+    assert code == 2
+    assert f"{package} can't be imported" in err
+    assert "pip install 'plastic_env[track]'" in err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--backend", "ray"], "Unknown backend 'ray'. Known: here, processes"),
+        (["--track", "tensorbord"], "Did you mean 'tensorboard'"),
+        (["--checkpoint-minutes", "-1"], "checkpoint_minutes is -1.0; give 0 or more"),
+        (["--axis", "lr"], "--axis 'lr' is no axis; give NAME=VALUE,VALUE"),
+    ],
+)
+def test_options_that_make_no_sense(tmp_path, capsys, options, says):
+    code, _, err = run(capsys, "run", *FLAGS, "--methods", "dense", "--out", tmp_path / "out", *options)
+    assert (code, says in err) == (2, True), err
+    assert not (tmp_path / "out").exists()
