@@ -215,7 +215,7 @@ def test_spending_scores_and_differences():
     found = measures.taoa_differences({"base": [FIRST, SECOND], "mine": better}, "base")
     assert list(found) == ["mine"]
     np.testing.assert_allclose(found["mine"], [0.1, 0.1, 0.1])  # .7 - .6 and .3 - .2: by seed, not by place
-    mine, base = measures.taoa_pairs(better, [SECOND])
+    mine, base = measures.pairs(measures.taoa_by_seed(better), measures.taoa_by_seed([SECOND]))
     assert (mine.tolist(), base.tolist()) == (pytest.approx([0.3]), pytest.approx([0.2]))
     with pytest.raises(UnknownName, match="method"):
         measures.taoa_differences({"base": [FIRST]}, "dense")

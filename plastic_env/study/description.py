@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import plastic_env
-from plastic_env.errors import FileError, InvalidSetting, look_up
+from plastic_env.errors import FileError, InvalidSetting, look_up, named_value
 from plastic_env.files import write_atomically
 from plastic_env.study.methods import load_file
 from plastic_env.study.sweep import TUNE_SEEDS, Study, code_digest
@@ -95,6 +95,33 @@ def to_plain(study: Study) -> dict[str, Any]:
     if study.tune:
         plain["tune"] = {**dict(study.tune), "seeds": shortest(study.tuning_seeds)}
     return plain
+
+
+def to_words(study: Study) -> list[str]:
+    """The options of `plastic-env run` that describe this study."""
+    words = ["--scenario", *study.scenarios, "--methods", *study.methods, "--seeds", seeds_word(study.all_seeds)]
+    if study.settings:
+        words += ["--set", *(f"{name}={value_word(value)}" for name, value in dict(study.settings).items())]
+    for option, axes in (("--axis", dict(study.axes)), ("--tune", dict(study.tune))):
+        words += (
+            [option, *(f"{name}={','.join(map(value_word, values))}" for name, values in axes.items())] if axes else []
+        )
+    return [*words, "--tune-seeds", seeds_word(study.tuning_seeds)] if study.tune else words
+
+
+def seeds_word(seeds: Sequence[int]) -> str:
+    """Seeds as `--seeds` understands them, for which a number alone is how many."""
+    found = shortest(seeds)
+    if not isinstance(found, list):
+        return str(found)
+    return f"{seeds[0]}-{seeds[0]}" if len(seeds) == 1 else ",".join(map(str, found))
+
+
+def value_word(value: object) -> str:
+    """A value as `named_value` understands it."""
+    if isinstance(value, str):
+        return value if named_value(f"x={value}")[1] == value else repr(value)
+    return repr(value).replace(" ", "")
 
 
 def keep_study(study: Study, folder: Path) -> None:

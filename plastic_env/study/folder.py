@@ -1,45 +1,63 @@
-"""A folder of results, read without knowing the study that made it."""
+"""A folder of results, read as it is: whoever made it, whatever is wrong with some of its files."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import plastic_env
 from plastic_env.agents import METHODS
 from plastic_env.errors import FileError
+from plastic_env.study.labels import Labels, Place
+from plastic_env.study.planned import Planned, planned
 from plastic_env.study.results import Result, read_result
 
-NEEDED = ("scenario", "stream", "method", "seed", "updates", "shifts", "scored", "episode")
+KINDS = ("results", "tickets", "tuning")  # of runs
+NEEDED = ("scenario", "stream", "method", "agent", "seed", "updates", "shifts", "scored", "episode")
+_COLUMNS = (
+    *("start", "stop", "accuracy", "tests", "live", "macs", "diverged", "dormant", "age", "comparable"),
+    *("log_gradient_parity", "grow", "prune", "recycle", "rewind", "reset"),
+)
 _ERRORS = ".error.json"
+MADE_BY = "`plastic-env run` or `compare`"
+
+Found = Mapping[str, Mapping[str, Sequence[Result]]]  # results by scenario and method, one for each seed
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A run that has no result: what went wrong, and where in the code."""
+    """A run that has no result: what went wrong, and where in the code. kind: one of `KINDS`."""
 
     scenario: str
     method: str
     seed: int
     why: str
     trace: str
+    kind: str = "results"
 
 
 @dataclass(frozen=True)
 class Folder:
     """What a folder holds.
 
-    results: by scenario and method, one for each seed. Methods come in the order of the project's own list; those that
-        some scenario lacks come last, so that the others have the same place everywhere. A scenario that was run with
-        several settings counts as several, named by them.
-    failures: of runs without a result.
+    results: of what was asked. tickets: of networks that were trained anew. tuning: of candidates.
+        Methods come in the order of the project's own list; those that some scenario lacks come last, so that the
+        others have the same place everywhere. A scenario or a method that was run with several settings counts as
+        several, named by them.
+    failures: of runs without a result. left_out: which files were not read, why, and what to do.
+    planned: the studies that were to be run, and what of them is missing.
     """
 
-    results: Mapping[str, Mapping[str, Sequence[Result]]]
-    failures: Sequence[Failure]
+    results: Found
+    failures: Sequence[Failure] = ()
+    tickets: Found = field(default_factory=dict)
+    tuning: Found = field(default_factory=dict)
+    left_out: Sequence[str] = ()
+    planned: Sequence[Planned] = ()
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -48,120 +66,196 @@ class Folder:
 
 
 def read_folder(folder: Path) -> Folder:
-    """All finished runs in `folder` or, if none is right inside of it, in the folders that are.
+    """All finished runs in `folder` or, if there is nothing right inside of it, in the folders that are.
 
-    What is being written just now is left alone.
+    What is being written just now is left alone. Of runs that are there more than once, by several versions, one is
+    taken: that of the version that `study.json` names, or the latest.
 
     Raises:
-        FileError: no such folder, no result in it, a file that is none, or two results of one run.
+        FileError: no such folder, or no result in it that can be read.
     """
-    paths = _inside(folder, "*.parquet")
-    if not paths:
-        raise FileError(
-            f"There is no result (*.parquet) in {folder}; give the folder that `plastic-env compare` wrote to (--out)."
-        )
-    results = {path: _checked(path, read_result(path)) for path in paths}
-    failed = {path: _failure(path) for path in _inside(folder, f"*{_ERRORS}")}
-    labels = _labels(
-        [*(result.settings for result in results.values()), *(record["settings"] for record in failed.values())]
-    )
-    found: dict[tuple[str, str, int], list[tuple[Path, Result]]] = {}
-    for path, result in results.items():
-        found.setdefault(_key(result.settings, labels), []).append((path, result))
-    twice = {key: both for key, both in found.items() if len(both) > 1}
-    if twice:
-        raise _refused(twice)
+    found = _Files.of(folder)
+    labels = Labels([*(result.settings for _, result in found.results), *(r["settings"] for r in found.failures)])
+    once: dict[Place, tuple[Path, Result]] = {}
+    for path, result in found.results:  # the better ones come last
+        place = labels.place(result.settings)
+        if place in once:
+            found.left_out.append(_twice(once[place], (path, result), place))
+        once[place] = path, result
+    kinds: dict[str, dict[Place, Result]] = {kind: {} for kind in KINDS}
+    for place, (_, result) in once.items():
+        kinds[found.kind(result.settings)][place] = result
+    failed = {labels.place(record["settings"]): record for record in found.failures}
     failures = [
-        Failure(*_key(record["settings"], labels), str(record["error"]), str(record.get("traceback", "")))
-        for record in failed.values()
-        if _key(record["settings"], labels) not in found  # else it has succeeded since, with other settings
+        Failure(*place, str(record["error"]), str(record.get("traceback", "")), found.kind(record["settings"]))
+        for place, record in failed.items()
+        if place not in once  # else it has succeeded since
     ]
-    return Folder(_sorted({key: result for key, [(_, result)] in found.items()}), sorted(failures, key=_order_of))
+    if not kinds["results"]:
+        raise FileError(_nothing(folder, found, failures, len(once)))
+    return Folder(
+        failures=sorted(failures, key=_order_of),
+        left_out=found.left_out,
+        planned=found.planned,
+        **{kind: _sorted(results) for kind, results in kinds.items()},
+    )
 
 
-def _inside(folder: Path, pattern: str) -> list[Path]:
-    """Visible files: what is being written has a hidden name."""
+@dataclass
+class _Files:
+    """What can be read, before it is put in order.
+
+    results: files and what they hold, the better ones last. failures: records of what went wrong, the newest last.
+    """
+
+    results: list[tuple[Path, Result]] = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    planned: list[Planned] = field(default_factory=list)
+    tuned_on: set[int] = field(default_factory=set)  # seeds
+
+    @staticmethod
+    def of(folder: Path) -> _Files:
+        found = _Files()
+        for place in _folders(folder):
+            found._read(place)
+        return found
+
+    def _read(self, folder: Path) -> None:
+        results, failures = [], []
+        for path in _visible(folder, "*.parquet"):
+            try:
+                results.append((path, _checked(path)))
+            except FileError as error:
+                self.left_out.append(str(error))
+        for path in _visible(folder, f"*{_ERRORS}"):
+            try:
+                failures.append((path.stat().st_mtime, _failure(path)))
+            except FileError as error:
+                self.left_out.append(str(error))
+        self.failures += [record for _, record in sorted(failures, key=lambda pair: pair[0])]
+        settings = [result.settings for _, result in results]
+        plan = planned(folder, settings, [record["settings"] for _, record in failures])
+        if plan is not None:
+            self.planned.append(plan)
+            self.tuned_on |= plan.tuned_on
+        self.tuned_on |= {seed for known in settings for seed in (known.get("tuned") or {}).get("seeds", ())}
+        self.results += sorted(results, key=lambda pair: _rank_of(pair, plan))
+
+    def kind(self, settings: Mapping[str, Any]) -> str:
+        """Of which of the `KINDS` a run is."""
+        if (settings.get("start") or {}).get("live_slots"):
+            return "tickets"
+        return "tuning" if settings["seed"] in self.tuned_on and not settings.get("tuned") else "results"
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The folder itself, or those within that hold results."""
     if not folder.is_dir():
-        raise FileError(f"There is no folder {folder}; give the one that `plastic-env compare` wrote to (--out).")
-    found = list(folder.glob(pattern)) if any(folder.glob("*.parquet")) else list(folder.glob(f"*/{pattern}"))
-    return sorted(path for path in found if not path.name.startswith("."))
+        raise FileError(f"There is no folder {folder}; give the one that {MADE_BY} wrote to (--out).")
+    if _visible(folder, "*.parquet") or _visible(folder, f"*{_ERRORS}"):
+        return [folder]
+    return sorted({path.parent for path in _visible(folder, "*/*.parquet")})
 
 
-def _checked(path: Path, result: Result) -> Result:
-    missing = [name for name in NEEDED if name not in result.settings]
-    if missing or not result.rows.get("stop"):
-        raise FileError(f"{path} holds no run ({', '.join(missing) or 'rows'} missing); move it to another folder.")
+def _visible(folder: Path, pattern: str) -> list[Path]:
+    """What is being written has a hidden name."""
+    return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
+
+
+def _checked(path: Path) -> Result:
+    """A result that all numbers of a report can be had of.
+
+    Raises:
+        FileError: it is none.
+    """
+    result = read_result(path)
+    if not isinstance(result.settings, dict) or "method" not in result.settings:
+        raise FileError(f"{path} holds no run; move it to another folder.")
+    there, here = result.settings.get("version", "unknown"), plastic_env.__version__
+    missing = [
+        *(name for name in NEEDED if name not in result.settings),
+        *(name for name in _COLUMNS if name not in result.rows),
+    ]
+    if missing:
+        raise FileError(
+            f"{path} is of plastic_env {there}, and lacks {', '.join(missing)}, which {here} needs. Make the report "
+            "with that version, or remove the file and run again."
+        )
+    if not result.rows["stop"]:
+        raise FileError(f"{path} holds a run of no step; remove it, and run again.")
+    try:
+        Labels([result.settings]).place(result.settings)
+        result.taoa(), result.test_accuracy(), result.cohorts()
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise FileError(
+            f"{path} holds what can't be read ({type(error).__name__}: {error}): it is damaged, or of another version "
+            f"({there}; this is {here}). Remove it, and run again."
+        ) from error
     return result
 
 
 def _failure(path: Path) -> dict[str, Any]:
     try:
-        record: dict[str, Any] = json.loads(path.read_text())
-        known = (
-            all(name in record["settings"] for name in ("scenario", "stream", "method", "seed")) and "error" in record
-        )
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        record["error"]
+        Labels([record["settings"]]).place(record["settings"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FileError(f"{path} can't be read ({error}); remove it.") from error
-    if not known:
-        raise FileError(f"{path} doesn't say which run failed and why; remove it.")
+        raise FileError(f"{path} doesn't say which run failed and why ({error}); remove it.") from error
     return record
 
 
-def _labels(settings: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """A name for each scenario with its settings, by what `_world` says: its own, and what else tells it apart."""
-    worlds: dict[str, dict[str, dict[str, Any]]] = {}
-    for known in settings:
-        worlds.setdefault(known["scenario"], {})[_world(known)] = {**known["stream"], "data digest": known.get("data")}
-    labels = {}
-    for name, variants in worlds.items():
-        keys = dict.fromkeys(key for values in variants.values() for key in values)
-        varied = [key for key in keys if len({_plain(values.get(key)) for values in variants.values()}) > 1]
-        for world, values in variants.items():
-            which = ", ".join(f"{key}={values.get(key)}" for key in varied)
-            labels[world] = f"{name} ({which})" if which else name
-    return labels
+def _rank_of(found: tuple[Path, Result], plan: Planned | None) -> tuple[bool, float]:
+    """Of two results of one run, the one that counts has the higher one."""
+    path, result = found
+    made_by = (result.settings.get("version"), result.settings.get("code"))
+    return plan is not None and made_by == plan.versions, path.stat().st_mtime
 
 
-def _world(settings: Mapping[str, Any]) -> str:
-    return _plain([settings["scenario"], settings["stream"], settings.get("data")])
-
-
-def _key(settings: Mapping[str, Any], labels: Mapping[str, str]) -> tuple[str, str, int]:
-    return labels[_world(settings)], str(settings["method"]), int(settings["seed"])
-
-
-def _plain(value: object) -> str:
-    return json.dumps(value, sort_keys=True)
-
-
-def _refused(twice: Mapping[tuple[str, str, int], Sequence[tuple[Path, Result]]]) -> FileError:
-    """Of runs that several files hold, the first is told of."""
-    (scenario, method, seed), [(path, one), (other_path, other), *_] = next(iter(twice.items()))
-    names = sorted({*one.settings, *other.settings} - {"id"})
-    differ = [name for name in names if one.settings.get(name) != other.settings.get(name)]
-    others = f" So it is with {len(twice) - 1} more runs." if len(twice) > 1 else ""
-    return FileError(
-        f"{path} and {other_path} both hold {method} with seed {seed} on {scenario}; they differ in "
-        f"{', '.join(differ) or 'nothing'}.{others} Keep one of each, or both in folders of their own."
+def _twice(one: tuple[Path, Result], other: tuple[Path, Result], place: Place) -> str:
+    """Of a result that is left out, because there is a better one."""
+    (path, left), (other_path, taken) = one, other
+    names = sorted({*left.settings, *taken.settings} - {"id", "stacked", "live_slots"})
+    differ = [name for name in names if left.settings.get(name) != taken.settings.get(name)]
+    scenario, method, seed = place
+    return (
+        f"{path} and {other_path.name} both hold {method} with seed {seed} on {scenario}; they differ in "
+        f"{', '.join(differ) or 'nothing'}. The latter counts: remove the former, or move it to a folder of its own."
     )
 
 
-def _sorted(found: Mapping[tuple[str, str, int], Result]) -> dict[str, dict[str, list[Result]]]:
+def _nothing(folder: Path, found: _Files, failures: Sequence[Failure], others: int) -> str:
+    """Why there is nothing to report, and what to do."""
+    if failures:
+        return f"No run in {folder} has finished, and {len(failures)} failed: {failures[0].why}"
+    if others:
+        return f"{folder} holds only runs of a tuning, or tickets; `plastic-env resume {folder}` runs the rest."
+    if found.left_out:
+        return f"No result in {folder} can be read. {found.left_out[0]}"
+    return f"There is no result (*.parquet) in {folder}; give the folder that {MADE_BY} wrote to (--out)."
+
+
+def _sorted(found: Mapping[Place, Result]) -> dict[str, dict[str, list[Result]]]:
     scenarios = sorted({scenario for scenario, _, _ in found}, key=_natural)
-    everywhere = set.intersection(*({m for s, m, _ in found if s == scenario} for scenario in scenarios))
-    methods = sorted({m for _, m, _ in found}, key=lambda name: (name not in everywhere, *_rank(name)))
-    ordered: dict[str, dict[str, list[Result]]] = {scenario: {} for scenario in scenarios}
-    for scenario in scenarios:
-        for method in methods:
-            seeds = sorted(seed for s, m, seed in found if (s, m) == (scenario, method))
-            if seeds:
-                ordered[scenario][method] = [found[scenario, method, seed] for seed in seeds]
-    return ordered
+    by_cell: dict[tuple[str, str], dict[int, Result]] = {}
+    for (scenario, method, seed), result in found.items():
+        by_cell.setdefault((scenario, method), {})[seed] = result
+    here = [{method for where, method in by_cell if where == scenario} for scenario in scenarios]
+    everywhere = set.intersection(*here) if here else set()
+    methods = sorted(set().union(*here), key=lambda name: (name not in everywhere, *_rank(name)))
+    return {
+        scenario: {
+            method: [by_cell[scenario, method][seed] for seed in sorted(by_cell[scenario, method])]
+            for method in methods
+            if (scenario, method) in by_cell
+        }
+        for scenario in scenarios
+    }
 
 
 def _rank(method: str) -> tuple[int, list[tuple[int, int, str]]]:
     """Place among the project's methods, and among what is called alike."""
-    known, base = list(METHODS), method.partition("+")[0]
+    known, base = list(METHODS), re.split(r"[+/ ]", method)[0]
     return (known.index(base) if base in known else len(known)), _natural(method)
 
 

@@ -190,11 +190,15 @@ def scores(scenarios: Mapping[str, Mapping[str, Sequence[Result]]]) -> Scores:
     return Scores(methods, list(scenarios), values)
 
 
-def taoa_pairs(results: Sequence[Result], reference: Sequence[Result]) -> tuple[np.ndarray, np.ndarray]:
-    """TAOA of both by the seeds that they have in common, [seeds] each."""
-    base = {result.settings["seed"]: result.taoa() for result in reference}
-    mine = {result.settings["seed"]: result.taoa() for result in results if result.settings["seed"] in base}
-    return np.array(list(mine.values())), np.array([base[seed] for seed in mine])
+def taoa_by_seed(results: Sequence[Result]) -> dict[int, float]:
+    """TAOA of each run of one method."""
+    return {result.settings["seed"]: result.taoa() for result in results}
+
+
+def pairs(mine: Mapping[int, float], base: Mapping[int, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Both methods' scores with the seeds that they have in common, [seeds] each."""
+    both = [seed for seed in mine if seed in base]
+    return np.array([mine[seed] for seed in both]), np.array([base[seed] for seed in both])
 
 
 def taoa_differences(methods: Mapping[str, Sequence[Result]], reference: str) -> dict[str, Interval]:
@@ -204,13 +208,13 @@ def taoa_differences(methods: Mapping[str, Sequence[Result]], reference: str) ->
         UnknownName: no method is called `reference`.
         InvalidSetting: a method has no seed in common with it.
     """
-    base, found = look_up(methods, reference, "method"), {}
+    base, found = taoa_by_seed(look_up(methods, reference, "method")), {}
     for name, results in methods.items():
-        pairs = taoa_pairs(results, base)
-        if not pairs[0].size:
+        mine, theirs = pairs(taoa_by_seed(results), base)
+        if not mine.size:
             raise InvalidSetting(f"{name} and {reference} have no seed in common; run both with the same seeds.")
         if name != reference:
-            found[name] = paired_difference(*pairs)
+            found[name] = paired_difference(mine, theirs)
     return found
 
 

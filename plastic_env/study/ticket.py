@@ -23,8 +23,10 @@ from plastic_env.files import write_atomically
 from plastic_env.study import measures
 from plastic_env.study.plots import draw_cycle_ticket
 from plastic_env.study.results import Result
-from plastic_env.study.runner import Finished, run_study
+from plastic_env.study.runner import run_study
 from plastic_env.study.sweep import Cell, Run, Study
+
+Results = Mapping[str, Sequence[Result]]  # by method
 
 
 class Weights(NamedTuple):
@@ -157,14 +159,16 @@ def tickets(
     suffix = look_up(WEIGHTS, weights, "kind of initial weights").suffix
     _check_tests(study)
     cycles = run_study(study, folder, **running)
-    if not cycles.results:
+    results = cycles.results
+    if not results:
         raise AgentError("Every run failed. " + " ".join(dict.fromkeys(cycles.failures.values())))
-    made = TicketStudy.of(cycles.study, cycles.results, weights)
+    made = TicketStudy.of(cycles.study, results, weights)
     retrained = run_study(made, folder, **running)
-    pairs = _pairs(made, cycles, retrained)
+    anew = retrained.results
+    pairs = beside(results, {method: anew.get(made.name(method), []) for method in results})
     picture = folder / f"cycle_{suffix}.png"
     _draw(cycles.cells[0].title, pairs, picture)
-    found = {name: _compared(*pair) for name, pair in pairs.items()}
+    found = {name: compared(*pair) for name, pair in pairs.items()}
     return Tickets(found, cycles.failures | retrained.failures, picture)
 
 
@@ -180,11 +184,11 @@ def _check_tests(study: Study) -> None:
         raise InvalidSetting("The study has tests='none'; choose tests='past', or 'task' for each task's own samples.")
 
 
-def _pairs(made: TicketStudy, cycles: Finished, retrained: Finished) -> dict[str, tuple[list[Result], list[Result]]]:
-    """By method, its runs and their tickets, seed by seed."""
+def beside(cycles: Results, retrained: Results) -> dict[str, tuple[list[Result], list[Result]]]:
+    """By method, its runs and their tickets, seed by seed; methods without such a pair are left out."""
     found = {}
-    for method, results in cycles.results.items():
-        after = {result.settings["seed"]: result for result in retrained.results.get(made.name(method), [])}
+    for method, results in cycles.items():
+        after = {result.settings["seed"]: result for result in retrained.get(method, [])}
         both = [result for result in results if result.settings["seed"] in after]
         if both:
             found[method] = both, [after[result.settings["seed"]] for result in both]
@@ -200,7 +204,7 @@ def _draw(title: str, pairs: Mapping[str, tuple[list[Result], list[Result]]], pi
     write_atomically(picture, lambda path: figure.savefig(path, format="png", dpi=150))
 
 
-def _compared(cycles: Sequence[Result], retrained: Sequence[Result]) -> Ticketed:
+def compared(cycles: Sequence[Result], retrained: Sequence[Result]) -> Ticketed:
     """One method's runs against their tickets."""
     (cycle_acc, cycle_taa), (ticket_acc, ticket_taa) = (measures.acc_taa(found).T for found in (cycles, retrained))
     return Ticketed(

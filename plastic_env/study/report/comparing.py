@@ -1,4 +1,4 @@
-"""Each method against a reference: how large the difference in TAOA is, and how surely there is one."""
+"""Each method against a reference: how large the difference in a score is, and how surely there is one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plastic_env.study.measures import taoa_pairs
+from plastic_env.study.measures import pairs, taoa_by_seed
 from plastic_env.study.results import Result
 from plastic_env.study.stats import (
     Interval,
@@ -23,9 +23,9 @@ from plastic_env.study.stats import (
 class Comparison:
     """One method against the reference.
 
-    pairs: seeds that both have. difference: of TAOA, paired by these. improvement: probability that a run of the method
-        has the higher TAOA, over all runs of both. welch, sign_flip: p-values of there being no difference, the
-        first over all runs, the second over the pairs. corrected_...: by Holm's rule, over all methods of the table.
+    pairs: seeds that both have. difference: of their scores, paired by these. improvement: probability that a run of
+        the method has the higher one, over all runs of both. welch, sign_flip: p-values of there being no difference,
+        the first over all runs, the second over the pairs. corrected_...: by Holm's rule, over the table's methods.
     """
 
     pairs: int
@@ -38,16 +38,21 @@ class Comparison:
 
 
 def compare_with(methods: Mapping[str, Sequence[Result]], reference: str) -> dict[str, Comparison]:
-    """All other methods that have a seed in common with `reference`."""
-    base = methods[reference]
-    pairs = {name: taoa_pairs(results, base) for name, results in methods.items() if name != reference}
-    pairs = {name: pair for name, pair in pairs.items() if pair[0].size}
-    if not pairs:
+    """TAOA of all other methods that have a seed in common with `reference`."""
+    return compare_scores({name: taoa_by_seed(results) for name, results in methods.items()}, reference)
+
+
+def compare_scores(scores: Mapping[str, Mapping[int, float]], reference: str) -> dict[str, Comparison]:
+    """The same of any scores, by method and seed."""
+    base = scores[reference]
+    paired = {name: pairs(mine, base) for name, mine in scores.items() if name != reference}
+    paired = {name: pair for name, pair in paired.items() if pair[0].size}
+    if not paired:
         return {}
-    theirs = np.array([result.taoa() for result in base])
-    whole = {name: np.array([result.taoa() for result in methods[name]]) for name in pairs}
+    theirs = np.array(list(base.values()))
+    whole = {name: np.array(list(scores[name].values())) for name in paired}
     welch = np.array([welch_test(mine, theirs).p for mine in whole.values()])
-    flips = np.array([sign_flip_test(*pair).p for pair in pairs.values()])
+    flips = np.array([sign_flip_test(*pair).p for pair in paired.values()])
     p_values = zip(welch, flips, holm(welch), holm(flips), strict=True)
     return {
         name: Comparison(
@@ -56,7 +61,7 @@ def compare_with(methods: Mapping[str, Sequence[Result]], reference: str) -> dic
             probability_of_improvement(whole[name], theirs),
             *map(float, found),
         )
-        for (name, pair), found in zip(pairs.items(), p_values, strict=True)
+        for (name, pair), found in zip(paired.items(), p_values, strict=True)
     }
 
 

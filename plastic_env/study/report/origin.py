@@ -1,21 +1,14 @@
-"""Where results come from: settings that are shared and that differ, versions, and the commands that redo them."""
+"""Where results come from: settings that are shared and that differ, and versions."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from plastic_env.agents import METHODS
-from plastic_env.errors import PlasticEnvError
-from plastic_env.plain import describe
-from plastic_env.scenarios import find
+from plastic_env.study.folder import Found
+from plastic_env.study.labels import Place
 from plastic_env.study.results import Result
-
-Found = Mapping[str, Mapping[str, Sequence[Result]]]  # results by scenario and method
-Place = tuple[str, str, int]  # scenario, method, seed
 
 # of single runs, or said elsewhere
 LEFT_OUT = (
@@ -27,6 +20,8 @@ LEFT_OUT = (
     "scored",
     "stacked",
     "stacked_seeds",
+    "live_slots",
+    "start",
     "version",
     "code",
     "environment",
@@ -88,42 +83,6 @@ def versions_of(found: Found) -> dict[str, list[str]]:
             if str(value) not in values.setdefault(name, []):
                 values[name].append(str(value))
     return values
-
-
-@dataclass(frozen=True)
-class Commands:
-    """Lines that redo results, and remarks on what they can't know."""
-
-    lines: Sequence[str]
-    remarks: Sequence[str]
-
-
-def commands_of(found: Found, folder: Path) -> Commands:
-    """A `plastic-env compare` for each scenario, as far as the results tell what was run."""
-    lines: list[str] = []
-    remarks: dict[str, None] = {}  # in order, each once
-    for label, methods in found.items():
-        first = next(iter(methods.values()))[0].settings
-        name = first["scenario"].partition("+")[0]
-        try:
-            usual = describe(find(name))
-        except PlasticEnvError:
-            usual = first["stream"]
-            remarks[f"{label} is no scenario of this version: its settings are below."] = None
-        changes = {key: value for key, value in first["stream"].items() if value != usual.get(key)}
-        seeds = [result.settings["seed"] for results in methods.values() for result in results]
-        words = ["plastic-env", "compare", "--scenario", name]
-        words += ["--set", *(f"{key}={value}" for key, value in changes.items())] if changes else []
-        words += ["--methods", *methods, "--seeds", str(max(seeds) + 1)]
-        tests = first["episode"].get("tests", "none")
-        words += ["--tests", tests] if tests != "none" else []
-        lines.append(shlex.join([*words, "--out", str(folder)]))
-        for method in methods:
-            if method.partition("+")[0] not in METHODS:
-                remarks[
-                    f"{method} is none of the project's methods: write where it is, as in path/to/file.py:{method}."
-                ] = None
-    return Commands(lines, list(remarks))
 
 
 def _flat(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

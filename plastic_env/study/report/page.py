@@ -7,18 +7,24 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
+
 import plastic_env
 from plastic_env.errors import look_up
 from plastic_env.files import write_atomically
 from plastic_env.study import costs
-from plastic_env.study.folder import Failure, Folder, read_folder
-from plastic_env.study.report import origin, pictures, tables
+from plastic_env.study.folder import Folder, Found, read_folder
+from plastic_env.study.report import origin, pictures, tables, troubles
 from plastic_env.study.report.budgets import by_cost, by_updates
+from plastic_env.study.report.commands import Commands, commands_of
 from plastic_env.study.report.comparing import Comparison, compare_with, reference_among
-from plastic_env.study.report.markup import Cell, Column, Html, Section, contents, element, joined, sections, table
+from plastic_env.study.report.cycle import cycle_sections
+from plastic_env.study.report.markup import Html, Section, contents, element, joined, sections
 from plastic_env.study.report.summary import details, summarise
 from plastic_env.study.report.tables import Row
 from plastic_env.study.results import Result
+from plastic_env.study.stats import mean_interval
+from plastic_env.study.values import suffix
 
 NAME = "report.html"
 
@@ -57,10 +63,12 @@ def write_report(folder: Path, out: Path | None = None, asked: Asked | None = No
 def page(found: Folder, folder: Path, asked: Asked) -> str:
     """The whole page."""
     title = asked.question or f"Methods on {_listed(list(found.results))}"
+    wrong = troubles.troubles(found)
     parts = [
         *([_overview(found, asked)] if len(found.results) > 1 else []),
         *(_scenario(name, found, asked) for name in found.results),
-        *([_failures(found)] if found.failures or _diverged(found) else []),
+        *([wrong] if wrong is not None else []),
+        *([_tuning(found.tuning, found.results)] if found.tuning else []),
         _settings(found),
         _origin(found, folder, asked),
     ]
@@ -71,7 +79,7 @@ def page(found: Folder, folder: Path, asked: Asked) -> str:
         element("title", title),
         element("style", _asset("page.css")),
     )
-    top = element("header", element("h1", title), _facts(found), _warnings(found))
+    top = element("header", element("h1", title), _facts(found), troubles.warnings(found))
     menu = element(
         "nav",
         element("details", element("summary", "Contents"), contents(parts), open=True, id="contents"),
@@ -87,7 +95,7 @@ def _scenario(name: str, found: Folder, asked: Asked) -> Section:
     colours = tables.colours_of(list(methods))
     reference = reference_among(list(methods), asked.reference)
     compared = compare_with(methods, reference)
-    failed = [failure.method for failure in found.failures if failure.scenario == name]
+    failed = [each.method for each in found.failures if each.scenario == name and each.kind == "results"]
     rows = {
         method: Row(summarise(results), details(results), len(results), failed.count(method))
         for method, results in methods.items()
@@ -100,6 +108,7 @@ def _scenario(name: str, found: Folder, asked: Asked) -> Section:
             Section("Summary", tables.summary_table(rows, colours)),
             Section(f"Differences from {reference}", _compared(compared, methods, reference, colours)),
             Section("Equal budgets", _budgets(methods, colours), pictures.budget_pictures(methods)),
+            *cycle_sections(methods, found.tickets.get(name, {}), asked.reference, colours),
             Section("Along the stream", parts=pictures.stream_pictures(name, methods)),
             Section("Units and newborns", parts=pictures.unit_pictures(methods)),
         ],
@@ -148,8 +157,9 @@ def _compared(
         "large the difference, and the correction multiplies it.",
         class_="remark",
     )
-    picture = element("figure", pictures.difference_picture({n: c.difference for n, c in compared.items()}, reference))
-    return joined(picture, tables.comparison_table(compared, reference, colours), least if pairs < 10 else None, remark)
+    picture = pictures.difference_picture({name: one.difference for name, one in compared.items()}, reference)
+    tests = tables.comparison_table("TAOA", compared, reference, colours)
+    return joined(picture, tests, least if pairs < 10 else None, remark)
 
 
 def _budgets(methods: Mapping[str, Sequence[Result]], colours: Mapping[str, str]) -> Html:
@@ -178,68 +188,40 @@ def _facts(found: Folder) -> Html:
     facts = {
         "scenarios": str(len(found.results)),
         "methods": str(len(found.methods)),
-        "seeds": f"{len(seeds)} ({_ranges(seeds)})",
+        "seeds": f"{len(seeds)} ({troubles.seeds_text(seeds)})",
         "finished runs": str(len(runs)),
+        "tickets": _several(found.tickets),
+        "tuning runs": _several(found.tuning),
         "updates per run": _extent([result.settings["updates"] for result in runs]),
-        "diverged": str(len(_diverged(found))),
-        "failed": str(len(found.failures)),
+        "diverged": str(len(troubles.diverged(found))),
+        "failed": str(troubles.count_failed(found)),
+        "missing": str(troubles.count_missing(found)) if found.planned else "",
     }
-    return element("dl", *(element("div", element("dt", name), element("dd", value)) for name, value in facts.items()))
+    told = {name: value for name, value in facts.items() if value}
+    return element("dl", *(element("div", element("dt", name), element("dd", value)) for name, value in told.items()))
 
 
-def _warnings(found: Folder) -> Html:
-    """What a reader should know before believing anything."""
-    said = []
-    mixed = [name for name, values in origin.versions_of(found.results).items() if len(values) > 1]
-    if mixed:
-        said.append(f"The runs were not all made by the same versions ({', '.join(mixed)}): see below.")
-    for name, methods in found.results.items():
-        numbers = {len(results) for results in methods.values()}
-        if len(numbers) > 1:
-            said.append(f"{name}: methods have from {min(numbers)} to {max(numbers)} seeds.")
-    if found.failures:
-        said.append(f"{len(found.failures)} run(s) failed and are left out of all numbers.")
-    return joined(*(element("p", text, class_="warning") for text in said))
+def _several(found: Found) -> str:
+    """How many results, if any."""
+    return str(sum(len(results) for methods in found.values() for results in methods.values()) or "")
 
 
-def _failures(found: Folder) -> Section:
-    columns = [
-        Column("method", numeric=False),
-        Column("scenario", numeric=False),
-        Column("seed"),
-        Column("what", numeric=False),
-    ]
-    rows = [
-        [Cell(failure.method), Cell(failure.scenario), tables.count(failure.seed), Cell(_why(failure))]
-        for failure in found.failures
-    ]
-    rows += [
-        [
-            Cell(method),
-            Cell(scenario),
-            tables.count(result.settings["seed"]),
-            Cell(f"diverged by update {result.rows['stop'][-1]}"),
-        ]
-        for scenario, method, result in _diverged(found)
-    ]
-    return Section("What went wrong", table("Runs that failed or diverged", columns, rows))
-
-
-def _why(failure: Failure) -> Html:
-    trace = (
-        element("details", element("summary", "traceback"), element("pre", failure.trace)) if failure.trace else None
-    )
-    return joined(failure.why, trace)
-
-
-def _diverged(found: Folder) -> list[tuple[str, str, Result]]:
-    return [
-        (scenario, method, result)
-        for scenario, methods in found.results.items()
+def _tuning(found: Found, results: Found) -> Section:
+    """What candidates reached on the seeds of the tuning."""
+    scores = {
+        (scenario, method): mean_interval(np.array([result.taoa() for result in results]))
+        for scenario, methods in found.items()
         for method, results in methods.items()
-        for result in results
-        if result.rows["diverged"][-1]
-    ]
+    }
+    seeds = sorted({result.settings["seed"] for m in found.values() for results in m.values() for result in results})
+    chosen = {
+        (scenario, method + suffix(runs[0].settings["tuned"]["values"]))
+        for scenario, methods in results.items()
+        for method, runs in methods.items()
+        if runs[0].settings.get("tuned")
+    }
+    remark = f"TAOA of candidates on seeds of their own ({troubles.seeds_text(seeds)}), which no other number is of."
+    return Section("Tuning", joined(element("p", remark, class_="remark"), tables.tuning_table(scores, chosen)))
 
 
 def _settings(found: Folder) -> Section:
@@ -271,7 +253,7 @@ def _colours(found: Folder) -> dict[str, str]:
 def _origin(found: Folder, folder: Path, asked: Asked) -> Section:
     versions = [(name, ", ".join(values)) for name, values in origin.versions_of(found.results).items()]
     versions.append(("this report", f"plastic_env {plastic_env.__version__}"))
-    commands = origin.Commands(asked.commands, ()) if asked.commands else origin.commands_of(found.results, folder)
+    commands = Commands(asked.commands, ()) if asked.commands else commands_of(found, folder)
     remarks = [element("p", remark, class_="remark") for remark in commands.remarks]
     lines = element("pre", "\n".join(commands.lines))
     body = joined(
@@ -294,10 +276,3 @@ def _listed(names: Sequence[str]) -> str:
 def _extent(values: Sequence[int]) -> str:
     low, high = min(values), max(values)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
-def _ranges(seeds: Sequence[int]) -> str:
-    """0 to 7, or each."""
-    if seeds == list(range(seeds[0], seeds[-1] + 1)) and len(seeds) > 2:
-        return f"{seeds[0]} to {seeds[-1]}"
-    return ", ".join(map(str, seeds))

@@ -97,10 +97,8 @@ def budget_pictures(methods: Methods) -> list[Section]:
 
 def difference_picture(differences: Mapping[str, Interval], reference: str) -> Html:
     """Differences in TAOA from the reference."""
-    return _image(
-        plots.draw_forest(differences, of=f"TAOA less that of {reference}, seed by seed"),
-        f"Differences in TAOA from {reference}, each with its interval.",
-    )
+    drawn = plots.draw_forest(differences, of=f"TAOA less that of {reference}, seed by seed")
+    return element("figure", _image(drawn, f"Differences in TAOA from {reference}, each with its interval."))
 
 
 def heat_maps(found: Mapping[str, Methods], reference: str) -> list[Section]:
@@ -137,9 +135,13 @@ def _within(title: str, methods: Methods, of: str) -> Section:
     )
 
 
+def figure(drawn: Figure | Axes, caption: str, title: str = "") -> Html:
+    """A picture and what it shows. title: said to those who can't see it, before the caption."""
+    return element("figure", _image(drawn, f"{title} {caption}".lstrip()), element("figcaption", caption))
+
+
 def _section(title: str, drawn: Figure | Axes, caption: str) -> Section:
-    picture = element("figure", _image(drawn, f"{title}. {caption}"), element("figcaption", caption))
-    return Section(title, picture)
+    return Section(title, figure(drawn, caption, f"{title}."))
 
 
 def _image(drawn: Figure | Axes, alt: str) -> Html:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,8 +44,8 @@ def summary_table(rows: Mapping[str, Row], colours: Mapping[str, str]) -> Html:
     return table("Mean over seeds; in brackets, 95 % bootstrap intervals over seeds", columns, body)
 
 
-def comparison_table(found: Mapping[str, Comparison], reference: str, colours: Mapping[str, str]) -> Html:
-    """Differences from the reference, and tests."""
+def comparison_table(score: str, found: Mapping[str, Comparison], reference: str, colours: Mapping[str, str]) -> Html:
+    """Differences in a score from the reference, and tests."""
     body = [
         [
             Cell(label(name, colours)),
@@ -59,7 +59,7 @@ def comparison_table(found: Mapping[str, Comparison], reference: str, colours: M
         ]
         for name, one in found.items()
     ]
-    return table(joined("TAOA against ", label(reference, colours)), _COMPARISON, body)
+    return table(joined(f"{score} against ", label(reference, colours)), _COMPARISON, body)
 
 
 def budget_table(
@@ -91,6 +91,16 @@ def budget_table(
         body.append(cells)
     budgets = [f"{si(view.budget)} {name}" for name, view in views.items() if view is not None]
     return table(f"Mean online accuracy within {', '.join(budgets)}: what every run spends", columns, body)
+
+
+def tuning_table(scores: Mapping[tuple[str, str], Interval], chosen: Collection[tuple[str, str]]) -> Html:
+    """TAOA by scenario and candidate."""
+    columns = [Column("candidate", numeric=False), Column("scenario", numeric=False), Column("TAOA")]
+    body = [
+        [Cell(method), Cell(scenario), interval(score, best=(scenario, method) in chosen)]
+        for (scenario, method), score in scores.items()
+    ]
+    return table("Candidates; those that were chosen in bold", columns, body)
 
 
 def settings_table(caption: str, pairs: Sequence[tuple[str, str]]) -> Html:
@@ -185,6 +195,7 @@ _RUNS = (
 )
 _SUMMARY = (
     Column("method", numeric=False),
+    Column("runs", _RUNS),
     Column("TAOA", "mean online accuracy over the tasks that are scored"),
     Column("IQM", "interquartile mean of TAOA over seeds"),
     Column("first fifth", "online accuracy over the first fifth of all updates"),
@@ -196,12 +207,11 @@ _SUMMARY = (
     Column("dormant", "fraction of live units with a ReDo score of at most .025 at the end"),
     Column("MACs", "multiply-accumulates of a life: training, probes and edits, at live width"),
     Column("x dense", "MACs over those of dense"),
-    Column("runs", _RUNS),
 )
 _COMPARISON = (
     Column("method", numeric=False),
-    Column("difference", "TAOA less the reference's, paired by seed: mean and 95 % bootstrap interval"),
-    Column("P(improvement)", "probability that a run of the method has the higher TAOA; .5: even"),
+    Column("difference", "the method's score less the reference's, paired by seed: mean and 95 % bootstrap interval"),
+    Column("P(improvement)", "probability that a run of the method has the higher score; .5: even"),
     Column("Welch p", "Welch's t-test of the means, two-sided"),
     Column("Holm", "the same, corrected by Holm's rule over the methods of this table"),
     Column("sign-flip p", "paired permutation test of the mean difference, two-sided"),
