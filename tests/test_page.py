@@ -4,61 +4,28 @@ import base64
 import itertools
 import json
 import re
-import shutil
 import xml.etree.ElementTree as ElementTree
-from dataclasses import dataclass
-from html.parser import HTMLParser
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pages import HOSTILE, SCENARIO, SEEDS, Reader, changed, column, copied, failing_study, with_head
 from scipy import stats
 
-from plastic_env import SGD, LearnerSettings
-from plastic_env.agents import METHODS, Method
-from plastic_env.agents.structural import Dense, Recycle
 from plastic_env.cli import main
-from plastic_env.errors import FileError
 from plastic_env.study.folder import read_folder
 from plastic_env.study.report import Asked, origin, write_report
+from plastic_env.study.report.commands import commands_of
 from plastic_env.study.report.markup import Html, element, joined
 from plastic_env.study.report.tables import si
 from plastic_env.study.results import read_result
-from plastic_env.study.runner import run_study
-from plastic_env.study.sweep import Study
 
-HOSTILE = '<b>&"x'  # a method's name
 QUESTION = "Does <recycling> help & whom?"
-SCENARIO = "PermutedDigits-small-v0"
-SEEDS = (0, 1, 2, 3)
-VOID = {"meta", "img", "br"}
-
-
-class Broken:
-    def reset(self, episode, seed):
-        raise RuntimeError("no <idea>")
-
-    def act(self, observation, info):
-        raise NotImplementedError
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Four methods on a scenario at two strengths; one fails, one diverges."""
-    where = tmp_path_factory.mktemp("results")
-    methods = {
-        HOSTILE: Method("", Recycle),
-        "broken": Method("", Broken),
-        "wild": Method("", Dense, LearnerSettings(optimizer=SGD(1e9))),
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, method in methods.items():
-            patch.setitem(METHODS, name, method)
-        for strength, names in ((1.0, ("dense", *methods)), (0.5, ("dense", HOSTILE))):
-            changes = (("tasks", 5), ("updates", 20), ("strength", strength))
-            run_study(Study(SCENARIO, names, SEEDS, changes), where, show_progress=False)
-    return where
+    return failing_study(tmp_path_factory.mktemp("results"))
 
 
 @pytest.fixture(scope="module")
@@ -69,54 +36,9 @@ def text(folder, tmp_path_factory):
     return where.read_text(encoding="utf-8")
 
 
-@dataclass
-class Table:
-    heads: list
-    rows: list  # of cells: pairs of text and data-value
-
-
-class Reader(HTMLParser):
-    """Balance, attributes, tables."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.attributes, self.tables, self.cell, self.texts = [], [], [], None, {}
-        self.feed(text)
-        self.close()
-        assert not self.open, f"never closed: {self.open}"
-
-    def handle_starttag(self, tag, attrs):
-        self.attributes += [(tag, name, value) for name, value in attrs]
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag == "table":
-            self.tables.append(Table([], []))
-        elif tag == "tr":
-            self.tables[-1].rows.append([])
-        elif tag in ("td", "th"):
-            self.tables[-1].rows[-1].append(["", dict(attrs).get("data-value")])
-
-    def handle_endtag(self, tag):
-        assert self.open, f"</{tag}> too many"
-        assert self.open.pop() == tag
-        if tag == "thead":
-            self.tables[-1].heads = [cell[0] for cell in self.tables[-1].rows.pop()]
-
-    def handle_data(self, data):
-        self.texts[self.open[-1] if self.open else ""] = self.texts.get(self.open[-1] if self.open else "", "") + data
-        if {"td", "th"} & set(self.open):
-            self.tables[-1].rows[-1][-1][0] += data
-
-
 @pytest.fixture(scope="module")
 def page(text):
     return Reader(text)
-
-
-def column(table, name, at=0):
-    """The numbers of a column, by method."""
-    place = [at for at, head in enumerate(table.heads) if head == name][at]
-    return {row[0][0]: float(row[place][1]) if row[place][1] else np.nan for row in table.rows}
 
 
 def raw(folder, method, strength):
@@ -130,10 +52,6 @@ def raw(folder, method, strength):
     assert sorted(found) == list(SEEDS)
     columns = [found[seed] for seed in SEEDS]
     return np.array([np.concatenate(each["accuracy"]) for each in columns]), columns
-
-
-def with_head(page, name):
-    return [table for table in page.tables if name in table.heads]
 
 
 def test_summary_holds_the_numbers_of_the_files(folder, page):
@@ -269,12 +187,14 @@ def test_settings_stand_where_they_belong(folder):
 
 
 def test_commands_redo_the_runs(folder):
-    found = origin.commands_of(read_folder(folder).results, folder)
+    found = commands_of(read_folder(folder), folder)
     assert found.lines[0] == (
-        f"plastic-env compare --scenario {SCENARIO} --set strength=0.5 tasks=5 updates=20 --methods dense '{HOSTILE}' "
-        f"--seeds 4 --out {folder}"
+        f"plastic-env compare --scenario {SCENARIO} --methods dense '{HOSTILE}' --seeds 4 "
+        f"--set strength=0.5 tasks=5 updates=20 --out {folder}"
     )
+    assert len(found.lines) == 2
     assert any(HOSTILE in remark for remark in found.remarks)
+    assert not any("dense" in remark for remark in found.remarks)
 
 
 def test_mistakes_are_explained(folder, tmp_path, capsys):
@@ -284,100 +204,16 @@ def test_mistakes_are_explained(folder, tmp_path, capsys):
     assert "There is no folder" in capsys.readouterr().err
 
 
-def copied(folder, where, *patterns):
-    for pattern in patterns:
-        for path in folder.glob(pattern):
-            shutil.copy(path, where)
-
-
 def test_one_method_with_one_seed_is_enough(folder, tmp_path):
     copied(folder, tmp_path, "dense-seed000*")
     for path in list(tmp_path.iterdir())[1:]:
         path.unlink()
     page = Reader(write_report(tmp_path, asked=Asked(commands=("make <it>",))).read_text(encoding="utf-8"))
     assert page.texts["h1"] == f"Methods on {SCENARIO}"
-    assert "[one seed]" in with_head(page, "TAOA")[0].rows[0][1][0]
+    (table,) = with_head(page, "TAOA")
+    assert "[one seed]" in table.rows[0][table.heads.index("TAOA")][0]
     assert not with_head(page, "Welch p")
     assert "make <it>" in page.texts["pre"]
-
-
-def test_folders_that_hold_no_results_are_refused(tmp_path):
-    with pytest.raises(FileError, match="no result"):
-        read_folder(tmp_path)
-    pq.write_table(pa.table({"x": [1]}), tmp_path / "foreign.parquet")
-    with pytest.raises(FileError, match=r"foreign.parquet can't be read .* remove it"):
-        read_folder(tmp_path)
-    table = pa.table({"x": [1]}).replace_schema_metadata({b"plastic_env": b'{"method": "dense"}'})
-    pq.write_table(table, tmp_path / "foreign.parquet")
-    with pytest.raises(FileError, match=r"holds no run .*scenario, stream.* move it"):
-        read_folder(tmp_path)
-
-
-def test_damaged_files_are_named(folder, tmp_path):
-    copied(folder, tmp_path, "dense-*.parquet", "broken-seed000*")
-    (error,) = tmp_path.glob("*.error.json")
-    record = error.read_text()
-    for damaged in ("", "{}", "[]", '{"error": "x", "settings": {}}'):
-        error.write_text(damaged)
-        with pytest.raises(FileError, match=re.escape(f"{error}") + ".* remove it"):
-            read_folder(tmp_path)
-    error.write_text(record)
-    assert len(read_folder(tmp_path).failures) == 1
-    path = next(tmp_path.glob("dense-seed002*.parquet"))
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(FileError, match=re.escape(str(path))):
-        read_folder(tmp_path)
-
-
-def test_what_is_unfinished_is_left_alone(folder, tmp_path):
-    copied(folder, tmp_path, "dense-seed000*")
-    (tmp_path / ".dense-seed001.parquet-x.unfinished").write_bytes(b"half")
-    (tmp_path / ".hidden.parquet").write_bytes(b"half")
-    assert read_folder(tmp_path).methods == ("dense",)
-
-
-def test_folders_of_folders(folder, tmp_path):
-    for name, pattern in (("a", "dense-*"), ("b", "wild-*")):
-        (tmp_path / name).mkdir()
-        copied(folder, tmp_path / name, pattern)
-    found = read_folder(tmp_path)
-    assert {scenario: list(methods) for scenario, methods in found.results.items()} == {
-        f"{SCENARIO} (strength=0.5)": ["dense"],
-        f"{SCENARIO} (strength=1.0)": ["dense", "wild"],
-    }
-
-
-def changed(path, where, **settings):
-    """A copy of a result with other settings."""
-    table = pq.read_table(path)
-    known = read_result(path).settings
-    pq.write_table(table.replace_schema_metadata({b"plastic_env": json.dumps({**known, **settings})}), where)
-
-
-def test_two_results_of_one_run_are_refused(folder, tmp_path):
-    copied(folder, tmp_path, "dense-seed00[01]*")
-    for seed in (0, 1):
-        path = next(tmp_path.glob(f"dense-seed00{seed}*.parquet"))
-        changed(path, tmp_path / f"other{seed}.parquet", code="another", version="9")
-    with pytest.raises(
-        FileError, match=r"both hold dense with seed 0 .* differ in code, version\. So it is with 1 more"
-    ):
-        read_folder(tmp_path)
-
-
-def test_a_failure_that_has_been_overcome_is_forgotten(folder, tmp_path):
-    copied(folder, tmp_path, "broken-seed000*", "dense-seed000*")
-    (error,) = tmp_path.glob("*.error.json")
-    record = json.loads(error.read_text())
-    path = next(tmp_path.glob("dense-*.parquet"))
-    changed(
-        path, tmp_path / "later.parquet", **{name: record["settings"][name] for name in ("stream", "method", "seed")}
-    )
-    assert read_folder(tmp_path).failures == []
-
-
-def test_methods_that_some_scenario_lacks_come_last(folder):
-    assert read_folder(folder).methods == ("dense", HOSTILE, "wild")
 
 
 def test_mixed_versions_are_told(folder, tmp_path):

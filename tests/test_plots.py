@@ -292,6 +292,14 @@ def test_heat_map_by_ranks_and_by_differences():
         plots.draw_heat_map(SCORES, reference="prune")
 
 
+def test_spending_of_methods_that_cost_alike_is_drawn():
+    cost = Interval(1e8, np.nextafter(1e8, 0), np.nextafter(1e8, 2e8))
+    ax = plots.draw_spending({"a": plots.Spending(cost, about(0.5)), "b": plots.Spending(cost, about(0.6))})
+    low, high = ax.get_xlim()
+    assert low < 0.9e8 < 1.1e8 < high
+    render(ax.figure)
+
+
 def test_ranks_share_places_and_skip_the_unknown():
     found = rankings.ranks(np.array([[1.0, NAN], [3, 2], [3, 1], [0, NAN]]))
     np.testing.assert_array_equal(found, [[3, NAN], [1.5, 1], [1.5, 2], [4, NAN]])

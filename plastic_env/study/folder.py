@@ -12,6 +12,7 @@ from typing import Any
 import plastic_env
 from plastic_env.agents import METHODS
 from plastic_env.errors import FileError
+from plastic_env.study import measures
 from plastic_env.study.labels import Labels, Place
 from plastic_env.study.planned import Planned, planned
 from plastic_env.study.results import Result, read_result
@@ -22,6 +23,7 @@ _COLUMNS = (
     *("start", "stop", "accuracy", "tests", "live", "macs", "diverged", "dormant", "age", "comparable"),
     *("log_gradient_parity", "grow", "prune", "recycle", "rewind", "reset"),
 )
+_MEASURES = (measures.curves, measures.since_shift, measures.river, measures.survival, measures.spending)
 _ERRORS = ".error.json"
 MADE_BY = "`plastic-env run` or `compare`"
 
@@ -186,7 +188,9 @@ def _checked(path: Path) -> Result:
         raise FileError(f"{path} holds a run of no step; remove it, and run again.")
     try:
         Labels([result.settings]).place(result.settings)
-        result.taoa(), result.test_accuracy(), result.cohorts()
+        result.test_accuracy()
+        for measure in _MEASURES:
+            measure([result])
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise FileError(
             f"{path} holds what can't be read ({type(error).__name__}: {error}): it is damaged, or of another version "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from plastic_env.errors import PlasticEnvError
 from plastic_env.study.description import KEPT, Versions, kept_study
 from plastic_env.study.sweep import Cell, Study
 from plastic_env.study.tuning import choose
+from plastic_env.study.values import combinations, suffix
 
 _SAME = ("scenario", "stream", "data", "method", "agent", "agent_source", "episode", "seed")
 
@@ -64,6 +65,7 @@ def planned(folder: Path, finished: Sequence[Mapping[str, Any]], failed: Sequenc
         names = frozenset((cell.scenario, cell.method) for cell in cells)
         tried = study.tuning.cells() if study.tune else []
         there = [*finished, *failed]
+        cells = [replace(cell, error=_hopeless(cell, study, tried) or cell.error) for cell in cells]
         gaps = (*_gaps(tried, study.tuning_seeds, there), *_gaps(cells, study.all_seeds, there))
         return Planned(folder, study, versions, names, gaps)
     except PlasticEnvError as error:
@@ -75,6 +77,14 @@ def _chosen(study: Study, folder: Path) -> Study:
     tried = [run for cell in study.tuning.cells() for run in cell.runs]
     done = all(run.path(folder).exists() or run.error_path(folder).exists() for run in tried)
     return choose(study, folder) if done else study
+
+
+def _hopeless(cell: Cell, study: Study, tried: Sequence[Cell]) -> str:
+    """Why no candidate for a cell can be run; "" if one can."""
+    errors = {(each.scenario, each.method): each.error for each in tried}
+    candidates = combinations(dict(study.tune)) if tried else ()
+    found = [errors[cell.scenario, cell.method + suffix(values)] for values in candidates]
+    return found[0] if found and all(found) else ""
 
 
 def _gaps(cells: Sequence[Cell], seeds: Sequence[int], there: Sequence[Mapping[str, Any]]) -> list[Gap]:

@@ -15,6 +15,7 @@ from plastic_env.study.stats import Interval
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+SLANT = math.radians(30)  # of scenarios' names
 UNKNOWN = "0.9"  # the grey of cells without a value
 
 
@@ -44,7 +45,9 @@ def draw_heat_map(
     if reference is not None and reference not in scores.methods:
         raise ValueError(f"reference is {reference!r}; give one of {', '.join(scores.methods)}.")
     rows, columns = len(scores.methods), len(scores.scenarios)
-    ax = axes_or_new(ax, (2.6 + 1.05 * columns, 1.6 + 0.32 * rows))
+    left, top = (0.085 * max(map(len, names), default=0) for names in (scores.methods, scores.scenarios))  # inches
+    size = (0.8 + left + 0.9 * columns + top * math.cos(SLANT), 1.2 + 0.32 * rows + top * math.sin(SLANT))
+    ax = axes_or_new(ax, (max(size[0], 4.8), size[1]))
     if not np.isfinite(scores.values).any():
         return say("nothing measured", ax)
     values = np.asarray(scores.values, dtype=float)
@@ -66,15 +69,21 @@ def draw_heat_map(
             color=readable_on(fill),
             fontweight="bold" if known and value == best[column] else "normal",
         )
-    ax.set_xticks(np.arange(columns) + 0.5, list(scores.scenarios), rotation=30, ha="left", rotation_mode="anchor")
+    ax.set_xticks(
+        np.arange(columns) + 0.5,
+        list(scores.scenarios),
+        rotation=math.degrees(SLANT),
+        ha="left",
+        rotation_mode="anchor",
+    )
     ax.set_yticks(np.arange(rows) + 0.5, list(scores.methods))
     ax.set(xlim=(0, columns), ylim=(rows, 0))
     ax.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
     ax.spines[:].set_visible(False)
     if key:
-        bar = ax.figure.colorbar(mesh, ax=ax, label=meaning, pad=0.02)
+        whole = ax.figure.colorbar(mesh, ax=ax, label=meaning, pad=0.02, location="bottom", aspect=40)
         if reference is None:
-            bar.ax.invert_yaxis()  # the best at the top
+            whole.ax.xaxis.get_major_locator().set_params(integer=True)
     return ax
 
 

@@ -68,6 +68,8 @@ def draw_spending(methods: Mapping[str, Spending], ax: Axes | None = None) -> Ax
         return say("no method to show", ax)
     macs, taoa = (np.array([pair[part].mean for pair in shown.values()]) for part in (0, 1))
     front = pareto_front(macs, taoa)
+    if macs.max() < 1.01 * macs.min():  # a logarithmic scale needs some width, before anything is drawn
+        ax.set_xlim(macs.min() / 1.5, macs.max() * 1.5)
     steps: dict[str, Any] = {
         "drawstyle": "steps-post",
         "color": QUIET,

@@ -221,7 +221,9 @@ def _tuning(found: Found, results: Found) -> Section:
         if runs[0].settings.get("tuned")
     }
     remark = f"TAOA of candidates on seeds of their own ({troubles.seeds_text(seeds)}), which no other number is of."
-    return Section("Tuning", joined(element("p", remark, class_="remark"), tables.tuning_table(scores, chosen)))
+    return Section(
+        "Tuning", joined(element("p", remark, class_="remark"), tables.tuning_table(scores, chosen)), open=False
+    )
 
 
 def _settings(found: Folder) -> Section:
