@@ -288,6 +288,8 @@ def test_heat_map_by_ranks_and_by_differences():
     np.testing.assert_allclose(against.collections[0].get_array().filled(9).ravel(), [0, 0, 9, 0.05, -0.1, 9])
     assert against.collections[0].get_clim() == pytest.approx((-0.1, 0.1))
     assert texts(against)[0] == "0.7"
+    alone = plots.draw_heat_map(plots.Scores(["a", "b"], ["x", "y"], np.array([[0.5, 1], [NAN, 0]])), reference="b")
+    assert [text.get_color() for text in alone.texts][:1] == ["black"]  # on grey: there is no difference to show
     with pytest.raises(ValueError, match="give one of dense, grow"):
         plots.draw_heat_map(SCORES, reference="prune")
 

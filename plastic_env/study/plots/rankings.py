@@ -58,7 +58,8 @@ def draw_heat_map(
     for row, column in np.ndindex(values.shape):
         value = values[row, column]
         known = math.isfinite(value)
-        fill = mesh.cmap(mesh.norm(shades[row, column]))[:3] if known else (0.9, 0.9, 0.9)
+        shade = shades[row, column]
+        fill = mesh.cmap(mesh.norm(shade))[:3] if math.isfinite(shade) else (float(UNKNOWN),) * 3
         ax.text(
             column + 0.5,
             row + 0.5,
@@ -81,9 +82,10 @@ def draw_heat_map(
     ax.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
     ax.spines[:].set_visible(False)
     if key:
-        whole = ax.figure.colorbar(mesh, ax=ax, label=meaning, pad=0.02, location="bottom", aspect=40)
-        if reference is None:
-            whole.ax.xaxis.get_major_locator().set_params(integer=True)
+        from matplotlib.ticker import MaxNLocator
+
+        ticks = MaxNLocator(6, integer=reference is None)
+        ax.figure.colorbar(mesh, ax=ax, label=meaning, pad=0.02, location="bottom", aspect=40, ticks=ticks)
     return ax
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from plastic_env.study.folder import Failure, Folder
-from plastic_env.study.planned import Gap
+from plastic_env.study.planned import Gap, Planned
 from plastic_env.study.report import origin, tables
 from plastic_env.study.report.markup import Cell, Column, Html, Section, element, joined, table
 from plastic_env.study.results import Result
@@ -48,6 +49,7 @@ def troubles(found: Folder) -> Section | None:
     parts = [
         _failures(found.failures, bad) if found.failures or bad else None,
         _missing(gaps) if gaps else None,
+        *(_resuming(plan) for plan in found.planned if any(not gap.why for gap in plan.gaps)),
         *(element("p", problem) for problem in _unknown(found)),
         _left_out(found.left_out) if found.left_out else None,
     ]
@@ -60,10 +62,11 @@ def _warnings(found: Folder) -> list[str]:
     mixed = [name for name, values in origin.versions_of(found.results).items() if len(values) > 1]
     if mixed:
         said.append(f"The runs were not all made by the same versions ({', '.join(mixed)}): see Versions and commands.")
-    for name, methods in found.results.items():
-        numbers = {len(results) for results in methods.values()}
-        if len(numbers) > 1:
-            said.append(f"{name}: methods have from {min(numbers)} to {max(numbers)} seeds.")
+    uneven = [
+        name for name, methods in found.results.items() if len({len(results) for results in methods.values()}) > 1
+    ]
+    if uneven:
+        said.append(f"Methods don't have equally many seeds on {', '.join(uneven)}.")
     empty = {failure.scenario for failure in found.failures if failure.kind == "results"} - set(found.results)
     said += [f"{name}: every run failed." for name in sorted(empty)]
     failed, missing = count_failed(found), count_missing(found)
@@ -119,10 +122,12 @@ def _missing(gaps: Sequence[Gap]) -> Html:
         ]
         for gap in gaps
     ]
-    return joined(
-        table("Runs of the study that the folder lacks", columns, rows),
-        element("p", "`plastic-env resume` with the folder runs what is missing.", class_="remark"),
-    )
+    return table("Runs of the study that the folder lacks", columns, rows)
+
+
+def _resuming(plan: Planned) -> Html:
+    command = element("code", shlex.join(["plastic-env", "resume", str(plan.folder)]))
+    return element("p", "What is missing, this runs: ", command, class_="remark")
 
 
 def _left_out(reasons: Sequence[str]) -> Html:
