@@ -31,6 +31,10 @@ from plastic_env.learner.replacement import ContinualBackprop, ContinuousCBP
 from plastic_env.learner.settings import LearnerSettings
 
 OPTIMIZERS = {"adam": Adam, "sgd": SGD, "upgd": UPGD}
+MAINTENANCE: dict[str, type[Maintenance]] = {
+    rule.__name__: rule
+    for rule in (L2, L2Init, ShrinkPerturb, Spectral, NaP, Dropout, ContinualBackprop, ContinuousCBP)
+}
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,9 @@ def _maintained(summary: str, *rules: Maintenance, norm: str = "none") -> Method
     return Method(summary, Dense, LearnerSettings(norm=norm, maintenance=rules))
 
 
+_STEADY = LearnerSettings(norm="layer", maintenance=(L2Init(),))  # a learner that keeps its plasticity by itself
+
+
 DEMO = (
     *("dense", "reset", "grow", "grow_integrate", "grow_smooth_leaky"),
     *("prune", "prune_no_rewind", "dense_rewind", "recycle"),
@@ -167,10 +174,13 @@ METHODS: dict[str, Method] = {
     "continuous_cbp": _maintained("continual backprop by degrees, by gradient utility", ContinuousCBP()),
     # with the paper's rate of .01, tasks as short as the small streams' end before anything is learnt
     "upgd": Method("utility-based perturbed gradient descent", Dense, LearnerSettings(optimizer=UPGD(lr=0.1))),
-    "layer_norm_l2_init": _maintained(
-        "layer normalisation with a penalty on the distance from the initial weights", L2Init(), norm="layer"
+    "layer_norm_l2_init": Method(
+        "layer normalisation with a penalty on the distance from the initial weights", Dense, _STEADY
     ),
     "recycle_smooth_leaky": Method(
         "recycle, with the smooth-leaky activation", Recycle, LearnerSettings(activation="smooth_leaky")
+    ),
+    "recycle_after_fall_layer_norm_l2_init": Method(
+        "recycle_after_fall on the learner of layer_norm_l2_init", RecycleAfterFall, _STEADY
     ),
 }

@@ -113,16 +113,17 @@ class Staged(Dense):
 class Grow(Bearing, Staged):
     """Adds dormant units until a fraction `target` of the slots is live (arXiv 2605.15435, Grow).
 
-    rule: how they are chosen. Nothing is rewound, and newborns replace nobody.
+    target: one fraction, or one for each layer. rule: how they are chosen. Nothing is rewound, and newborns replace
+        nobody.
     """
 
-    target: float = TARGET
+    target: float | tuple[float, ...] = TARGET
     rule: str = "activation"
 
     def stage(self, due: int, info: dict[str, Any]) -> dict[str, Any]:
         """Grow to the width that is due."""
         first, slots = np.array(self.episode.live), np.array(self.episode.capacity)
-        final = np.maximum(first, np.round(self.target * slots))
+        final = np.maximum(first, np.round(np.array(self.target) * slots))
         width = np.round(first + (final - first) * due / self.events).astype(np.int64)
         return {"grow": np.maximum(0, width - info["live"]), "grow_rule": self.rule, **self.entering}
 
@@ -131,17 +132,17 @@ class Grow(Bearing, Staged):
 class Prune(Staged):
     """Iterative magnitude pruning to a fraction `target` of the slots (arXiv 2605.15435, IMP).
 
-    In each event ceil(q / events left) units go, q being still to remove. rewind: whether the survivors then
-    return to their initial weights, as in the paper.
+    In each event ceil(q / events left) units go, q being still to remove. target: one fraction, or one for each layer.
+    rewind: whether the survivors then return to their initial weights, as in the paper.
     """
 
-    target: float = TARGET
+    target: float | tuple[float, ...] = TARGET
     rewind: bool = True
 
     def stage(self, due: int, info: dict[str, Any]) -> dict[str, Any]:
         """Prune to the width that is due."""
         live = info["live"]
-        final = np.maximum(1, np.round(self.target * np.array(self.episode.capacity))).astype(np.int64)
+        final = np.maximum(1, np.round(np.array(self.target) * np.array(self.episode.capacity))).astype(np.int64)
         excess = np.maximum(0, live - final)
         for event in range(self.done, due):  # more than one if shifts are rarer than events
             excess = excess - np.array([ceil(q / (self.events - event)) for q in excess])

@@ -5,7 +5,8 @@ python benchmarks/mixed_shifts.py STREAM POLICY ... [--methods M ...] [--seeds N
 
 A Markdown table. STREAM is "MixedShiftsDigits-small-v0" or "BimodalShiftsDigits-small-v0", a POLICY is "ppo:FILE",
 "cma:FILE" or "fixed:FILE". All live on the same instances of the split "test", which nothing was trained on. The oracle
-is told each shift's kind and strength, and recycles as a sweep on training instances found best (`ORACLE`).
+is told each shift's kind and strength, and recycles as a sweep on training instances found best (`ORACLE`). There is
+one for the learner of `dense` and one for that of `layer_norm_l2_init`, which acts by the same table.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from plastic_env import Edit, EpisodeSettings, Lifetime, Plan
+from plastic_env import Edit, EpisodeSettings, LearnerSettings, Lifetime, Plan
 from plastic_env.agents import METHODS
 from plastic_env.scenarios import find
 from plastic_env.scenarios.mixed import Shift
@@ -47,6 +48,9 @@ ORACLE: dict[str, dict[float | str, tuple[float, str]]] = {
         "return": (0.25, "fresh"),
     },
 }
+
+
+ORACLES = {"oracle": "dense", "oracle, layer_norm_l2_init": "layer_norm_l2_init"}  # whose learner each one edits
 
 
 @dataclass(frozen=True)
@@ -97,16 +101,16 @@ def main() -> None:
     assert not finished.failures, finished.failures
     learned = [find_method(policy).label for policy in asked.policies]
     lives = {name: Lives.of(results) for name, results in finished.results.items()}
-    lives["oracle"] = oracle(asked.stream, asked.seeds)
+    lives |= {name: oracle(asked.stream, asked.seeds, METHODS[edited].learner) for name, edited in ORACLES.items()}
     for note in study.notes():
         print(f"* {note}")
     print_table(asked.stream, learned, lives)
 
 
-def oracle(stream: str, seeds: int) -> Lives:
-    """Lives of the same learners in the hands of somebody who is told each shift."""
+def oracle(stream: str, seeds: int, learner: LearnerSettings) -> Lives:
+    """Lives of learners in the hands of somebody who is told each shift."""
     scenario, table = find(stream, split="test"), ORACLE[stream]
-    life = Lifetime(scenario, EpisodeSettings(ranks=False), seeds)
+    life = Lifetime(scenario, EpisodeSettings(learner, ranks=False), seeds)
     life.begin({seed: np.random.default_rng(seed) for seed in range(seeds)})
     shifts = [starts(scenario.shifts(stream.seed)) for stream in life.streams]
     accuracy, cost = np.zeros((2, seeds, life.updates))
@@ -137,7 +141,7 @@ def told(shift: Shift, table: Mapping[float | str, tuple[float, str]], live: Seq
 def print_table(stream: str, learned: Sequence[str], lives: Mapping[str, Lives]) -> None:
     """All by TAOA, each with what the learned policies gain over it."""
     print(f"\n### `{stream}`, split test, {len(next(iter(lives.values())).taoa)} instances\n")
-    rivals = [name for name in lives if name not in learned and name != "oracle"]
+    rivals = [name for name in lives if name not in learned and name not in ORACLES]
     corrected = {
         name: dict(
             zip(

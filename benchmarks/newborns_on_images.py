@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from plastic_env import SGD, Adam, Conv, Edit, EpisodeSettings, LearnerSettings, Lifetime, Plan
-from plastic_env.learner.allocation import allocate
+from plastic_env.learner.allocation import allocate_units
 from plastic_env.learner.cohorts import CohortHistory, CohortPoint
 from plastic_env.scenarios import iid
 from plastic_env.scenarios.data import load
@@ -73,8 +73,7 @@ def run(job: Job) -> Found:
     )
     life = Lifetime(scenario, EpisodeSettings(learner, max_budget=scenario.updates, probe_samples=PROBE), job.seeds)
     life.begin({seed: np.random.default_rng([seed, 0]) for seed in range(job.seeds)})
-    network = life.population.network
-    final = np.array(allocate(64, SLOTS, job.compactness, blocks=[network.blocks[layer] for layer in network.editable]))
+    final = np.array(allocate_units(learner, data.shape, data.classes, job.compactness))
     found = Found([CohortHistory() for _ in range(job.seeds)], {}, {}, np.zeros((job.cycles, job.seeds)), 0.0)
     for cycle in range(job.cycles):
         edit = Edit() if cycle == 0 else _edit(job, np.array(life.population.live(0)), final, job.cycles - cycle)

@@ -5,8 +5,8 @@ import pickle
 import numpy as np
 import pytest
 
-from plastic_env import EpisodeSettings, Lifetime
-from plastic_env.agents import DEMO, METHODS
+from plastic_env import EpisodeSettings, LearnerSettings, Lifetime
+from plastic_env.agents import DEMO, METHODS, Method
 from plastic_env.agents.structural import Grow, Prune
 from plastic_env.env.encoding import Codec
 from plastic_env.scenarios import find
@@ -82,6 +82,13 @@ def test_prune_follows_the_papers_counts():
     assert widths == [64, *expected, *[32] * 9]
     assert [o.plan.edit.rewind for o in live_through(METHODS["prune"])[1]] == ["none", *["initial"] * 10, *["none"] * 9]
     assert all(o.plan.edit.rewind == "none" for o in live_through(METHODS["prune_no_rewind"])[1])
+
+
+def test_grow_and_prune_may_end_at_another_width_in_each_layer():
+    targets = (0.25, 0.5)
+    for agent, live in ((Grow(target=targets, events=4), 0.1), (Prune(target=targets, events=4), 1.0)):
+        method = Method("", lambda agent=agent: agent, LearnerSettings(live=live))
+        assert live_through(method)[1][-1].live == (16, 32)
 
 
 def test_recycle_replaces_an_eighth():

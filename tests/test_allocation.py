@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from plastic_env import Conv, LearnerSettings
 from plastic_env.errors import InvalidSetting, UnknownName
-from plastic_env.learner.allocation import BIASES, allocate
+from plastic_env.learner.allocation import BIASES, allocate, allocate_units
 from plastic_env.learner.network import Network
 
 MLP, CONVNET = (784, (256, 256)), (4096, (512, 512, 256))
@@ -92,3 +92,19 @@ def test_everything_is_everything():
 def test_impossible_budgets_are_refused(arguments, error, message):
     with pytest.raises(error, match=message):
         allocate(*arguments)
+
+
+TRUNK = ("fixed_conv32", "fixed_conv64")
+
+
+@pytest.mark.parametrize(
+    ("hidden", "inputs", "units"),
+    [((256, 256), (1, 28, 28), (62, 62)), ((*TRUNK, 512, 512, 256), (3, 32, 32), (116, 116, 58))],
+)
+def test_the_editable_layers_of_a_learner_share_the_budget(hidden, inputs, units):
+    assert allocate_units(LearnerSettings(hidden), inputs, 10, 0.2) == units
+
+
+def test_editable_layers_apart_are_refused():
+    with pytest.raises(InvalidSetting, match="in a row"):
+        allocate_units(LearnerSettings((8, "fixed_dense8", 8)), 10, 2, 0.5)

@@ -378,3 +378,14 @@ def check_padding(population, member, flat):
         assert torch.isfinite(layer.weight).all()
         assert weight[widths[at + 1] :].count_nonzero() == weight[:, widths[at] :].count_nonzero() == 0
         assert vectors[:, widths[at + 1] :].count_nonzero() == 0
+
+
+def test_layers_can_be_written_down():
+    written = LearnerSettings(("fixed_conv4", "conv6_kernel5_pool1", "dense8", "fixed_dense9", 10))
+    assert written.hidden == (Conv(4, editable=False), Conv(6, kernel=5, pool=1), 8, Dense(9, editable=False), 10)
+
+
+@pytest.mark.parametrize("layer", ["conv", "conv8_pad1", "dense8_kernel3", "64"])
+def test_a_layer_written_otherwise_is_refused(layer):
+    with pytest.raises(InvalidSetting, match="fixed_"):
+        LearnerSettings((layer,))

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from plastic_env import SGD, Conv, Edit, EpisodeSettings, LearnerSettings, Plan, PlasticVectorEnv
+from plastic_env.agents import METHODS
 from plastic_env.agents.learned import cma, fixed, ppo
 from plastic_env.agents.learned.command import command
 from plastic_env.agents.learned.policy import Learned, LearnedAgent, Network
@@ -119,8 +120,14 @@ def made(names=("accuracy", "mean.dormant"), menu=None, learner=None, method="pp
     return Learned(method, network, menu, names, env.episode, learner, trained_on, {"rounds": 0})
 
 
-def test_a_policy_survives_its_file(tmp_path):
-    learner = LearnerSettings(hidden=(Conv(4, editable=False), 12, 8), live=0.5, optimizer=SGD(0.1, momentum=0.9))
+@pytest.mark.parametrize(
+    "learner",
+    [
+        LearnerSettings(hidden=(Conv(4, editable=False), 12, 8), live=0.5, optimizer=SGD(0.1, momentum=0.9)),
+        *(METHODS[name].learner for name in ("layer_norm_l2_init", "cbp", "upgd")),
+    ],
+)
+def test_a_policy_survives_its_file(learner, tmp_path):
     policy = made(("layer1.live", "accuracy"), recycling_menu(optimizer_states=("fresh", "transplant")), learner)
     policy.save(tmp_path / "policy.pt")
     found = Learned.load(tmp_path / "policy.pt")

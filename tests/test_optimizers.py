@@ -11,10 +11,21 @@ import torch.nn.functional as F
 from plastic_env import SGD, Adam, Edit
 from plastic_env.errors import InvalidSetting
 
+
+def falling(optimizer):
+    """torch's own schedule, 64 updates to zero and then anew."""
+    schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, 64)
+    optimizer.register_step_post_hook(lambda *_: schedule.step())
+    return optimizer
+
+
 PAIRS = {
     "sgd": (SGD(0.05), lambda p: torch.optim.SGD(p, 0.05)),
     "momentum": (SGD(0.02, momentum=0.9), lambda p: torch.optim.SGD(p, 0.02, momentum=0.9)),
     "adam": (Adam(0.003), lambda p: torch.optim.Adam(p, 0.003)),
+    "sgd_cosine": (SGD(0.05, cosine=64), lambda p: falling(torch.optim.SGD(p, 0.05))),
+    "momentum_cosine": (SGD(0.02, 0.9, cosine=64), lambda p: falling(torch.optim.SGD(p, 0.02, momentum=0.9))),
+    "adam_cosine": (Adam(0.003, cosine=64), lambda p: falling(torch.optim.Adam(p, 0.003))),
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from plastic_env.agents import METHODS
 from plastic_env.agents.learned.policy import Learned
 from plastic_env.agents.learned.training import Training, say
 from plastic_env.env.wrappers import recycling_menu
@@ -51,6 +52,7 @@ def _parser(settings: type[Any], description: str) -> argparse.ArgumentParser:
     parser.add_argument("--validated", type=int, default=16, metavar="N", help="other seeds that tell what is best")
     parser.add_argument("--twin", default="recycle 0.125", metavar="ITEM", help="what rewards are compared with; or ''")
     parser.add_argument("--price", type=float, default=0.01, metavar="P", help="of the stream's compute, in accuracy")
+    parser.add_argument("--learner", default="dense", metavar="M", help="the method whose learner is edited")
     menu = parser.add_argument_group("menu")
     shares, budgets = [0.05, 0.125, 0.25, 0.5, 0.9], ["4", "16", "shift"]
     menu.add_argument("--fractions", nargs="+", type=float, default=shares, metavar="F", help="of units to recycle")
@@ -70,6 +72,7 @@ def _training(asked: argparse.Namespace) -> Training:
     return Training(
         asked.scenario,
         dict(map(named_value, asked.set)),
+        learner=look_up(METHODS, asked.learner, "method for --learner").learner,
         menu=recycling_menu(asked.fractions, asked.optimizer_states, budgets),
         instances=asked.instances,
         validated=asked.validated,

@@ -20,12 +20,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from plastic_env.agents import Method
+from plastic_env.agents import MAINTENANCE, OPTIMIZERS, Method
 from plastic_env.env.encoding import Action, EpisodeSpec, Observation
 from plastic_env.env.wrappers import Choices, Features, Item, Menu
 from plastic_env.errors import AgentError, PlasticEnvError, look_up
 from plastic_env.files import write_atomically
-from plastic_env.learner.optimizers import SGD, Adam
 from plastic_env.learner.settings import Conv, Dense, LearnerSettings
 from plastic_env.plain import describe
 
@@ -39,7 +38,8 @@ HEADS = {
     "logits": "a score per item (and per budget): the highest is chosen",
     "ordinal": "one number for the item (and one for the budget), from the first of the menu to its last",
 }
-_LEARNERS = {made.__name__: made for made in (LearnerSettings, Dense, Conv, Adam, SGD)}
+_LEARNERS: dict[str, Any] = {made.__name__: made for made in (LearnerSettings, Dense, Conv, *OPTIMIZERS.values())}
+_LEARNERS |= MAINTENANCE
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from plastic_env.cli import compare, names, report, run, ticket, watch
+from plastic_env.cli import compare, names, report, reproduce, run, ticket, watch
 from plastic_env.errors import PlasticEnvError
 
-COMMANDS = (compare, run, names, watch, ticket, report)  # each adds its own
+COMMANDS = (compare, run, names, watch, ticket, report, reproduce)  # each adds its own
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

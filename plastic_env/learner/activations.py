@@ -226,6 +226,12 @@ ACTIVATIONS: dict[str, Activation] = {
     "leaky_relu": LeakyReLU(),
     "smooth_leaky": SmoothLeaky(),
     "random_smooth_leaky": RandomSmoothLeaky(),
+    # the other values of arXiv 2605.15435, by its streams
+    "random_smooth_leaky_random_label_mnist": RandomSmoothLeaky(0.3, 0.6, 2.0, 0.8),
+    "random_smooth_leaky_random_label_cifar": RandomSmoothLeaky(0.5, 0.5, 0.8, 3.0),
+    "random_smooth_leaky_split": RandomSmoothLeaky(0.673, 2.673, 0.5, 0.5),
+    "random_smooth_leaky_class_pairs": RandomSmoothLeaky(0.5, 0.5, 0.5, 0.5),
+    "random_smooth_leaky_iid": RandomSmoothLeaky(0.125, 0.333, 3.0, 5.0),
     "tanh": Tanh(),
     "gelu": GELU(),
 }

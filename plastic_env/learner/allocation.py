@@ -8,6 +8,8 @@ from itertools import pairwise
 import numpy as np
 
 from plastic_env.errors import InvalidSetting, is_whole, look_up
+from plastic_env.learner.network import Network, Shape
+from plastic_env.learner.settings import LearnerSettings
 
 BIASES: dict[str, tuple[float, ...]] = {
     "fc1_protect": (1.5, 1.5, 0.6),
@@ -61,6 +63,26 @@ def allocate(
             break
         best = counts
     return best
+
+
+def allocate_units(
+    learner: LearnerSettings, inputs: Shape, outputs: int, compactness: float, bias: str | Sequence[float] = "neutral"
+) -> tuple[int, ...]:
+    """`allocate` for the editable layers of such a learner, which must follow one another; the layers below and the
+    head don't count.
+
+    Args:
+        inputs: features, or channels, height and width. outputs: classes.
+
+    Raises:
+        InvalidSetting, UnknownName: as `allocate`; or a layer that is not editable lies between two that are.
+    """
+    network = Network.of(learner, inputs, outputs)
+    first, last = network.editable[0], network.editable[-1]
+    if len(network.editable) <= last - first:
+        raise InvalidSetting(f"hidden is {learner.hidden!r}; units are allocated to editable layers in a row only.")
+    below = network.input_units if first == 0 else learner.live_of(learner.layers[first - 1])
+    return allocate(below, learner.slots, compactness, bias, network.blocks[first : last + 1])
 
 
 def _size(inputs: int, widths: Sequence[int], blocks: Sequence[int]) -> int:

@@ -4,6 +4,10 @@ The age of a parameter is the number of updates since *both* of its units starte
 a newborn's incoming and outgoing weights begin at age 0 beside incumbents of age 10,000. Adam's bias
 correction uses that age. With the layer's age instead, the first update of a newborn would be
 (1 - b1) / sqrt(1 - b2) = 3.2 times the learning rate.
+
+SGD and Adam have `cosine`: so many updates, over which the learning rate falls from `lr` to 0 as half a cosine, and
+then begins again (Loshchilov & Hutter 2017, arXiv 1608.03983, eq. 5, with equal periods); 0: it stays what it is. It
+goes by the learner's updates, not by units' ages.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plastic_env.errors import InvalidSetting
+from plastic_env.errors import InvalidSetting, is_whole
 from plastic_env.learner.factors import Ageing, Speeds, Timing
 from plastic_env.learner.parameters import Layout
 
@@ -65,11 +69,13 @@ class SGD:
 
     lr: float = 0.01
     momentum: float = 0.0
+    cosine: int = 0
 
     sigma = None
 
     def __post_init__(self) -> None:
         _require_positive_lr(self.lr)
+        _require_period(self.cosine)
         if not 0 <= self.momentum < 1:
             raise InvalidSetting(f"momentum is {self.momentum}; it must lie in [0, 1).")
 
@@ -80,22 +86,28 @@ class SGD:
 
     def schedule(self, layout: Layout, timing: Timing, updates: int, like: Tensor) -> Schedule:
         """Factors for the coming updates."""
-        return _SGDSchedule(self, _speeds(layout, timing, like))
+        return _SGDSchedule(self, _speeds(layout, timing, like), _decay(self.cosine, timing, updates, like))
 
 
 @dataclass(frozen=True)
 class _SGDSchedule:
     settings: SGD
     speeds: Speeds | None
+    decay: Tensor | None
 
     @property
     def descent(self) -> float | None:
-        return self.settings.lr if self.speeds is None and not self.settings.momentum else None
+        plain = self.speeds is None and self.decay is None and not self.settings.momentum
+        return self.settings.lr if plain else None
 
     def update(self, step: int, weights: Tensor, gradients: Tensor, moments: list[Tensor]) -> tuple[Tensor, float]:
         change = moments[0].mul_(self.settings.momentum).add_(gradients) if moments else gradients
+        if change is not gradients and not (self.speeds is None and self.decay is None):
+            change = gradients.copy_(change)  # moments stay as they are
+        if self.decay is not None:
+            change.mul_(self.decay[step])
         if self.speeds is not None:
-            change = self.speeds.multiply(change if change is gradients else gradients.copy_(change), step)
+            self.speeds.multiply(change, step)
         weights.add_(change, alpha=-self.settings.lr)
         return change, self.settings.lr
 
@@ -112,11 +124,13 @@ class Adam:
     beta1: float = 0.9
     beta2: float = 0.999
     eps: float = 1e-8
+    cosine: int = 0
 
     sigma = None
 
     def __post_init__(self) -> None:
         _require_positive_lr(self.lr)
+        _require_period(self.cosine)
         if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and self.eps > 0):
             raise InvalidSetting(
                 f"Adam got beta1={self.beta1}, beta2={self.beta2}, eps={self.eps}; "
@@ -132,7 +146,8 @@ class Adam:
         """Factors for the coming updates."""
         # both rules fall with age: the larger factor is that of the younger unit
         corrections = Ageing((self._step, self._scale), layout, timing, updates, like)
-        return _AdamSchedule(self, corrections, _speeds(layout, timing, like))
+        decay = _decay(self.cosine, timing, updates, like)
+        return _AdamSchedule(self, corrections, _speeds(layout, timing, like), decay)
 
     def _step(self, age: np.ndarray) -> np.ndarray:
         return self.lr / (1 - self.beta1**age)
@@ -146,6 +161,7 @@ class _AdamSchedule:
     settings: Adam
     corrections: Ageing  # steps and scales
     speeds: Speeds | None
+    decay: Tensor | None
 
     descent = None
 
@@ -156,6 +172,8 @@ class _AdamSchedule:
         self.corrections.begin(step)
         denominator = self.corrections.multiply(torch.sqrt(square, out=gradients), 1).add_(self.settings.eps)
         change = self.corrections.multiply(torch.div(mean, denominator, out=gradients), 0)
+        if self.decay is not None:
+            change.mul_(self.decay[step])
         if self.speeds is not None:
             self.speeds.multiply(change, step)
         weights.sub_(change)
@@ -249,6 +267,19 @@ class _UPGDSchedule:
 
 def _speeds(layout: Layout, timing: Timing, like: Tensor) -> Speeds | None:
     return None if timing.speeds is None else Speeds(layout, timing.speeds, like)
+
+
+def _decay(period: int, timing: Timing, updates: int, like: Tensor) -> Tensor | None:
+    """[updates, m, 1] learning rates over `lr` in the coming updates; None where they are all 1."""
+    if not period:
+        return None
+    passed = (timing.now[None] + np.arange(updates)[:, None]) % period
+    return torch.from_numpy((1 + np.cos(np.pi * passed / period)) / 2).to(like)[..., None]
+
+
+def _require_period(cosine: int) -> None:
+    if not is_whole(cosine):
+        raise InvalidSetting(f"cosine is {cosine!r}; give the updates over which the learning rate falls, or 0.")
 
 
 def _require_positive_lr(lr: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from plastic_env.errors import InvalidSetting, is_whole, look_up
@@ -10,6 +11,8 @@ from plastic_env.learner.maintenance import Maintenance
 from plastic_env.learner.normalisation import NORMS
 from plastic_env.learner.optimizers import Adam, Optimizer
 from plastic_env.learner.parameters import INITS
+
+_WRITTEN = re.compile(r"(fixed_)?(dense|conv)(\d+)(?:_kernel(\d+))?(?:_pool(\d+))?")
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class LearnerSettings:
     """Everything about a learner but its task stream and its seed.
 
     hidden: the hidden layers from the inputs up: `Conv(...)`, `Dense(...)`, or a number of slots, which stands for
-        an editable dense layer.
+        an editable dense layer. Where only plain values go, a layer can be written down: "conv32", "dense64",
+        "conv32_kernel5_pool1"; with "fixed_" before it, it is not editable.
     live: fraction of each editable layer's slots that are live from the start; at least one unit is.
     activation: a name in `ACTIVATIONS`. norm: a name in `NORMS`: what normalises pre-activations of hidden layers.
     init: a name in `INITS`; fan-in counts slots, not live units.
@@ -63,7 +67,7 @@ class LearnerSettings:
         InvalidSetting, UnknownName: values outside of these.
     """
 
-    hidden: tuple[int | Dense | Conv, ...] = (64, 64)
+    hidden: tuple[int | str | Dense | Conv, ...] = (64, 64)
     live: float = 1.0
     activation: str = "relu"
     norm: str = "none"
@@ -76,7 +80,7 @@ class LearnerSettings:
         look_up(NORMS, self.norm, "normalisation")
         look_up(INITS, self.init, "initialisation")
         if not isinstance(self.hidden, (tuple, list)) or not all(
-            isinstance(spec, (Dense, Conv)) or is_whole(spec, 1) for spec in self.hidden
+            isinstance(spec, (Dense, Conv, str)) or is_whole(spec, 1) for spec in self.hidden
         ):
             raise InvalidSetting(f"hidden is {self.hidden!r}; give a tuple of positive whole numbers, Dense and Conv.")
         object.__setattr__(self, "hidden", tuple(_shortest(spec) for spec in self.hidden))
@@ -103,7 +107,7 @@ class LearnerSettings:
     @property
     def layers(self) -> tuple[Dense | Conv, ...]:
         """The hidden layers, written out."""
-        return tuple(spec if isinstance(spec, (Dense, Conv)) else Dense(spec) for spec in self.hidden)
+        return tuple(spec if isinstance(spec, (Dense, Conv)) else Dense(int(spec)) for spec in self.hidden)
 
     @property
     def slots(self) -> tuple[int, ...]:
@@ -120,11 +124,27 @@ class LearnerSettings:
         return max(1, round(self.live * _slots(spec))) if spec.editable else _slots(spec)
 
 
-def _shortest(spec: int | Dense | Conv) -> int | Dense | Conv:
+def _shortest(spec: int | str | Dense | Conv) -> int | Dense | Conv:
     """One way to write one layer: equal settings have equal networks."""
+    if isinstance(spec, str):
+        spec = _read(spec)
     if isinstance(spec, Dense) and spec.editable:
         return int(spec.units)
     return spec if isinstance(spec, (Dense, Conv)) else int(spec)
+
+
+def _read(text: str) -> Dense | Conv:
+    """A layer that is written down."""
+    found = _WRITTEN.fullmatch(text)
+    if found is None or (found[2] == "dense" and (found[4] or found[5])):
+        raise InvalidSetting(
+            f"hidden has the layer {text!r}; write it as conv32, conv32_kernel5_pool1 or dense64, with "
+            "fixed_ before it if edits may not change it."
+        )
+    editable = found[1] is None
+    if found[2] == "dense":
+        return Dense(int(found[3]), editable)
+    return Conv(int(found[3]), kernel=int(found[4] or 3), pool=int(found[5] or 2), editable=editable)
 
 
 def _slots(spec: Dense | Conv) -> int:

@@ -104,6 +104,7 @@ TRAINABILITY: dict[str, Trainability | None] = {
     "two_speed": TwoSpeed(),
     "freeze_incumbents": FreezeIncumbents(),
     "aged_rate": AgedRate(),
+    "two_speed_brief": TwoSpeed(updates=50),  # an eighth of a cycle of 400 updates, as 1,955 are of the paper's
 }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from plastic_env.agents import METHODS, OPTIMIZERS
+from plastic_env.agents import MAINTENANCE, METHODS, OPTIMIZERS
 from plastic_env.env.episode import BOUNDARIES
 from plastic_env.env.evaluation import TESTS
 from plastic_env.errors import UnknownName, look_up
@@ -18,8 +18,6 @@ from plastic_env.learner.edits import KINDS, REWINDS
 from plastic_env.learner.insertion import INSERTIONS
 from plastic_env.learner.normalisation import NORMS
 from plastic_env.learner.parameters import INITS
-from plastic_env.learner.penalties import L2, Dropout, L2Init, NaP, ShrinkPerturb, Spectral
-from plastic_env.learner.replacement import ContinualBackprop, ContinuousCBP
 from plastic_env.learner.selection import RULES
 from plastic_env.learner.trainability import TRAINABILITY
 from plastic_env.learner.transfer import OPTIMIZER_STATES
@@ -30,7 +28,6 @@ from plastic_env.study.methods import find_method, offered
 from plastic_env.study.results import read_result
 
 Table = Mapping[str, Any]
-_MAINTENANCE = (L2, L2Init, ShrinkPerturb, Spectral, NaP, Dropout, ContinualBackprop, ContinuousCBP)
 _RULES: dict[str, Table] = {
     **{f"{kind}_rule": RULES[kind] for kind in KINDS},
     "insertion": INSERTIONS,
@@ -41,7 +38,7 @@ _RULES: dict[str, Table] = {
     "norm": NORMS,
     "init": INITS,
     "optimizer": OPTIMIZERS,
-    "maintenance": {rule.__name__: rule for rule in _MAINTENANCE},
+    "maintenance": MAINTENANCE,
     "boundaries": BOUNDARIES,
     "tests": TESTS,
 }

@@ -78,13 +78,14 @@ def check_possible(label: str, method: Method) -> None:
     """Raise `InvalidSetting` if a method is to grow or prune to a width on whose wrong side it begins."""
     agent, live = method.make(), method.learner.live
     target = getattr(agent, "target", TARGET)
+    ends = [target] if isinstance(target, (int, float)) else list(target)
     grows = isinstance(agent, Grow) or (isinstance(agent, Integrate) and not agent.recycle)
-    if isinstance(agent, (Prune, CubicPrune)) and not target < live:
+    if isinstance(agent, (Prune, CubicPrune)) and not min(ends) < live:
         raise InvalidSetting(
             f"{label} prunes to target={target} of the slots, but begins with live={live}: nothing would be pruned. "
             "Choose a target below live, or more live units."
         )
-    if grows and not live < target <= 1:
+    if grows and not live < max(ends) <= 1:
         raise InvalidSetting(
             f"{label} grows to target={target} of the slots, but begins with live={live}. "
             "Choose a target above live and of at most 1, or fewer live units."

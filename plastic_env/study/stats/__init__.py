@@ -1,10 +1,11 @@
 """Statistics of studies: arrays in, arrays and named tuples out; no files, no torch.
 
 checks: what is refused. intervals: means over runs. comparing: differences between methods. significance: tests.
-plasticity: accuracy along a stream. retention: accuracy on past and later tasks. survival: censored times.
-budgets: equal cost.
+association: whether two measures go together. plasticity: accuracy along a stream. retention: accuracy on past and
+later tasks. survival: censored times. budgets: equal cost.
 """
 
+from plastic_env.study.stats.association import rank_correlation, rank_correlation_gap
 from plastic_env.study.stats.budgets import accuracy_within, common_budget, cost_per_update, pareto_front
 from plastic_env.study.stats.comparing import paired_difference, performance_profile, probability_of_improvement
 from plastic_env.study.stats.intervals import Bands, Interval, iqm_interval, mean_bands, mean_interval
@@ -49,6 +50,8 @@ __all__ = [
     "performance_profile",
     "permutation_test",
     "probability_of_improvement",
+    "rank_correlation",
+    "rank_correlation_gap",
     "relative_plasticity",
     "restricted_mean",
     "sign_flip_test",

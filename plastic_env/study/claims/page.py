@@ -1,0 +1,148 @@
+"""Claims, findings and verdicts as a Markdown page, with its pictures beside it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from plastic_env.errors import AgentError, look_up
+from plastic_env.files import write_atomically
+from plastic_env.study.claims.beyond import QUESTIONS
+from plastic_env.study.claims.evidence import Evidence
+from plastic_env.study.claims.paper import CLAIMS, Answer, Claim
+from plastic_env.study.claims.protocol import Protocol
+from plastic_env.study.claims.verdicts import ALIKE, LEAST, Finding, overall
+from plastic_env.study.results import environment
+
+ALL: dict[str, Claim] = {**CLAIMS, **QUESTIONS}
+RULES = (
+    "Verdicts follow from rules that are part of the program. A difference that is claimed to be there is *reproduced* "
+    "if its whole 95 % bootstrap interval over seeds is on the claimed side of zero, *not reproduced* if none of it "
+    f"reaches {100 * LEAST:g} points of accuracy (of parities and correlations: zero). A difference that is claimed "
+    f"not to be there is *reproduced* if its interval lies within {100 * ALIKE:g} point, *not reproduced* if it "
+    "excludes zero and its mean lies further out. Everything else is *undecided at this size*. A claim is reproduced "
+    "if all its judged findings are, and not reproduced if one of them is not. Tests are Welch's, as in the paper; "
+    "p-values are not corrected for their number."
+)
+
+
+class Asked(NamedTuple):
+    """A claim, and what was found of it, or why nothing could be."""
+
+    claim: Claim
+    answer: Answer | None
+    why: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.answer is None:
+            return "not judged"
+        found = overall(self.answer.findings)
+        return "-" if found is None else found.value
+
+
+def chosen(names: Sequence[str]) -> list[str]:
+    """The claims and questions that are meant: all, by name, or whatever case they are written in.
+
+    Raises:
+        UnknownName: no such claim.
+    """
+    known = {name.lower(): name for name in ALL}
+    if not names or "all" in [name.lower() for name in names]:
+        return list(ALL)
+    for name in names:
+        look_up({**dict.fromkeys(ALL), **known, "all": None}, name, "claim")
+    return list(dict.fromkeys(known[name.lower()] for name in names))
+
+
+def ask(names: Sequence[str], protocol: Protocol, evidence: Evidence) -> dict[str, Asked]:
+    """Run and judge; a claim that can't be judged doesn't keep the others from it."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = Asked(ALL[name], ALL[name].ask(protocol, evidence))
+        except AgentError as error:
+            found[name] = Asked(ALL[name], None, str(error))
+    return found
+
+
+def write_page(path: Path, found: Mapping[str, Asked], protocol: Protocol, command: str, evidence: Evidence) -> str:
+    """Write the pictures and the page, and return its text.
+
+    path: of the page; pictures lie beside it and begin with its name.
+    """
+    parts = [_head(found, protocol, command)]
+    for name, asked in found.items():
+        parts.append(f"## {name}: {asked.claim.says}\n")
+        if asked.answer is None:
+            parts.append(f"Not judged: {asked.why}\n")
+            continue
+        parts += [_table(asked.answer.findings), *_verdict(asked)]
+        for picture, draw in asked.answer.pictures.items():
+            file = path.with_name(f"{path.stem}-{name}-{picture}.png")
+            _save(file, draw)
+            parts.append(f"![{name}: {picture}]({file.name})\n")
+    if evidence.failures:
+        parts.append("## Runs that failed\n")
+        parts += [f"* {why}" for why in evidence.failures]
+    text = "\n".join(parts)
+    write_atomically(path, lambda file: file.write_text(text))
+    return text
+
+
+def _head(found: Mapping[str, Asked], protocol: Protocol, command: str) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in environment().items())
+    lines = [
+        f"# The paper, claim by claim: {protocol.says}\n",
+        "[arXiv 2605.15435](https://arxiv.org/abs/2605.15435), and questions that it leaves open. Written by\n",
+        f"```\n{command}\n```\n",
+        f"on {time.strftime('%Y-%m-%d')}, with {versions}.\n",
+        f"{_setting(protocol)}\n",
+        "| | claim or question | verdict |\n| --- | --- | --- |",
+        *(f"| {name} | {asked.claim.says} | {asked.verdict} |" for name, asked in found.items()),
+        f"\n{RULES}\n",
+    ]
+    return "\n".join(lines)
+
+
+def _setting(protocol: Protocol) -> str:
+    def told(part) -> str:  # type: ignore[no-untyped-def]
+        return (
+            f"`{part.data}`, layers {', '.join(map(str, part.hidden))}, {part.cycles} cycles of {part.updates:,} "
+            f"updates with batches of {part.batch_size}, {part.optimizer} at {part.lr:g}, {part.seeds} seeds"
+        )
+
+    streams = "; ".join(
+        f"{part.title} (`{part.scenario}`{''.join(f', {name} {value}' for name, value in part.changes)}, "
+        f"{part.seeds} seeds)"
+        for part in (*protocol.streams, protocol.classes)
+    )
+    return (
+        f"C1: {told(protocol.mlp)}. C2 to C5, C7: {told(protocol.images)}. C6: the same with "
+        f"{protocol.adam.optimizer} at {protocol.adam.lr:g}. C8, C9: {streams}. Differences are paired by seed."
+    )
+
+
+def _table(findings: Sequence[Finding]) -> str:
+    lines = ["| what | the paper | here | test | verdict |\n| --- | --- | --- | --- | --- |"]
+    for finding in findings:
+        verdict = "" if finding.verdict is None else finding.verdict.value
+        lines.append(f"| {finding.what} | {finding.paper} | {finding.ours} | {finding.test} | {verdict} |")
+    return "\n".join(lines) + "\n"
+
+
+def _verdict(asked: Asked) -> list[str]:
+    assert asked.answer is not None
+    found = [f"**Verdict: {asked.verdict}.**\n"] if asked.verdict != "-" else []
+    return found + ([f"{asked.answer.reading}\n"] if asked.answer.reading else [])
+
+
+def _save(path: Path, draw) -> None:  # type: ignore[no-untyped-def]
+    from matplotlib.figure import Figure
+
+    figure = Figure(layout="constrained")
+    draw(figure)
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=110))

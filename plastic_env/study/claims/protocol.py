@@ -1,0 +1,300 @@
+"""What is run for the paper's claims (arXiv 2605.15435), at three sizes.
+
+Where the paper doesn't say how something is done, our reading is a field here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from plastic_env.agents import METHODS
+from plastic_env.errors import InvalidSetting
+from plastic_env.learner.allocation import allocate_units
+from plastic_env.learner.settings import LearnerSettings
+from plastic_env.scenarios import find
+from plastic_env.scenarios.data import load
+from plastic_env.streams.stream import Signature
+from plastic_env.study.sweep import Study
+
+TRUNK = ("fixed_conv32", "fixed_conv64")  # of the paper's ConvNet
+CONVNET = (*TRUNK, 512, 512, 256)
+MLP = (256, 256)
+CONTROLS = ("dense", "grow", "prune", "prune_no_rewind", "dense_rewind")
+OWN_AGES = "grow"  # among `INTERVENTIONS`: newborns' Adam state has their own age
+INTERVENTIONS = {
+    OWN_AGES: "",
+    "two_speed": "+trainability={two_speed}",
+    "moment_transplant": "+optimizer_state=transplant",
+    "net2wider": "+insertion=net2wider",
+    "gradmax_selection": "+rule=gradmax",
+    "gradient_selection": "+rule=gradient",
+    "rsl": "+activation=random_smooth_leaky_iid",
+}  # the paper's, on its Grow
+PADDED = "padded"
+BOOKKEEPING = {PADDED: "+optimizer_state=padded"}  # how the newborns' Adam state is kept instead
+PUBLISHED = {
+    "mnist": Signature((1, 28, 28), 10),
+    "cifar10": Signature((3, 32, 32), 10),
+    "cifar100": Signature((3, 32, 32), 100),
+    "tiny_imagenet": Signature((3, 64, 64), 200),
+}
+NARROW = METHODS["grow"].learner.live
+
+Named = dict[str, str]  # methods by what a page calls them, as a study writes them
+
+
+@dataclass(frozen=True)
+class Cycles:
+    """Edit cycles on one data set, and tickets of what they end with (the paper's iid protocol; C1 to C7).
+
+    data: name of the data set. hidden: the learner's layers. updates: per cycle; edits fall between cycles.
+    compactness: budgets of weights that growing and pruning end at. optimizer, lr, init: of all methods alike.
+    annealed: whether the learning rate falls to 0 as a cosine in every cycle anew (our reading of "cosine to 0": over
+        all cycles at once, what is rewound late would have no learning rate left to come back with).
+    looks: how often parity is measured in a cycle.
+    """
+
+    data: str
+    hidden: tuple[int | str, ...]
+    updates: int
+    batch_size: int
+    seeds: int
+    compactness: tuple[float, ...] = (0.2, 0.5)
+    cycles: int = 5
+    scenario: str = "IidDigits-small-v0"
+    optimizer: str = "sgd"
+    lr: float = 0.1
+    init: str = "kaiming"
+    annealed: bool = True
+    looks: int = 6
+
+    def study(self, methods: Mapping[str, str]) -> Study:
+        """The study of these methods."""
+        settings = {
+            "data": self.data,
+            "tasks": self.cycles,
+            "updates": self.updates,
+            "batch_size": self.batch_size,
+            "hidden": self.hidden,
+            "optimizer": self.optimizer,
+            "lr": self.lr,
+            "init": self.init,
+            "cosine": self.updates if self.annealed else 0,
+            "max_budget": -(-self.updates // self.looks),
+            "probe_samples": 256,
+            "ranks": False,
+            "tests": "past",
+        }
+        return Study(self.scenario, tuple(methods.values()), self.seeds, settings)
+
+    def controls(self, compactness: float) -> Named:
+        """Dense, Grow, Prune, and the two controls that the paper lacks."""
+        return {name: self.edited(name, compactness) for name in CONTROLS}
+
+    def edited(self, name: str, compactness: float, options: str = "") -> str:
+        """A method whose edits fall between cycles, and that ends at this budget of weights."""
+        if name == "dense":
+            return name + options
+        edits = f"+events={self.cycles - 1}+until={(self.cycles - 1) / self.cycles}"
+        if name == "dense_rewind":
+            return name + edits + options
+        return f"{name}+target={self.target(compactness)}{edits}{options}".replace(" ", "")
+
+    def target(self, compactness: float) -> tuple[float, ...]:
+        """Fractions of the slots of each editable layer that keep to a budget of weights."""
+        return _target(self.data, self.hidden, compactness)
+
+    def interventions(self) -> Named:
+        """Grow with each of the paper's interventions, and with padded optimizer state, at the first budget."""
+        brief = "two_speed" if self.updates > 1955 else "two_speed_brief"
+        options = {**INTERVENTIONS, **BOOKKEEPING}
+        return {
+            name: self.edited("grow", self.compactness[0], option.format(two_speed=brief))
+            for name, option in options.items()
+        }
+
+    def cut(self, cycles: int) -> Cycles:
+        """As many updates in another number of cycles, as far as they can be shared out."""
+        return replace(self, cycles=cycles, updates=self.updates * self.cycles // cycles)
+
+
+@dataclass(frozen=True)
+class Shifts:
+    """A stream of tasks (C8, C9).
+
+    title: what a page calls it. changes: settings of the scenario. rsl: the activation that the paper uses here.
+    compactness: the budget of weights that growing and pruning end at. options: of all methods, such as lr.
+    Edits fall at shifts, in 20 events over the first half of the stream (when, the paper doesn't say).
+    """
+
+    title: str
+    scenario: str
+    hidden: tuple[int | str, ...]
+    rsl: str
+    seeds: int
+    changes: tuple[tuple[str, Any], ...] = ()
+    compactness: float = 0.2
+    options: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def data(self) -> str:
+        """Name of the data set."""
+        return str(dict(self.changes).get("data", getattr(find(self.scenario), "data", "")))
+
+    @property
+    def methods(self) -> Named:
+        """Dense, Grow, Prune, Grow + RSL, and the two controls that the paper lacks."""
+        target = f"+target={_target(self.data, self.hidden, self.compactness)}".replace(" ", "")
+        return {
+            "dense": "dense",
+            "grow": f"grow{target}",
+            "grow_rsl": f"grow{target}+activation={self.rsl}",
+            "prune": f"prune{target}",
+            "prune_no_rewind": f"prune_no_rewind{target}",
+            "dense_rewind": "dense_rewind",
+        }
+
+    def study(self, *methods: str, updates: int = 0) -> Study:
+        """The study of some of the methods, by their names here; with other updates per task, if given."""
+        settings = {**dict(self.changes), "hidden": self.hidden, "ranks": False, **dict(self.options)}
+        if updates:
+            settings["updates"] = updates
+        return Study(self.scenario, tuple(self.methods[name] for name in methods), self.seeds, settings)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """All that is run at one size.
+
+    mlp: for C1. images: for C2 to C5. adam: for C6, whose interventions need an optimizer with state. events: numbers
+    of cycles that the horizon of `images` is cut into for C7. streams: for C8. classes: for C9.
+    says: in words.
+    """
+
+    says: str
+    mlp: Cycles
+    images: Cycles
+    adam: Cycles
+    streams: tuple[Shifts, ...]
+    classes: Shifts
+    events: tuple[int, ...] = (5, 10, 20)
+
+    def on(self, images: str) -> Protocol:
+        """The same with other data where the claims are about images (C2 to C7, C9)."""
+        changes = tuple({**dict(self.classes.changes), "data": images}.items())
+        return replace(
+            self,
+            images=replace(self.images, data=images),
+            adam=replace(self.adam, data=images),
+            classes=replace(self.classes, changes=changes),
+        )
+
+
+def signature_of(data: str) -> Signature:
+    """What learners of a data set take in and give out; of published ones, this is known without having them.
+
+    Raises:
+        PlasticEnvError: another data set, which isn't there.
+    """
+    return PUBLISHED.get(data) or Signature.of(load(data))
+
+
+@cache
+def _target(data: str, hidden: tuple[int | str, ...], compactness: float) -> tuple[float, ...]:
+    signature, learner = signature_of(data), LearnerSettings(hidden)
+    units = allocate_units(learner, signature.inputs, signature.outputs, compactness)
+    found = tuple(count / slots for count, slots in zip(units, learner.slots, strict=True))
+    if min(found) <= NARROW:
+        raise InvalidSetting(
+            f"A budget of {compactness:.0%} of the weights leaves {units} of {learner.slots} units, no more than Grow "
+            f"begins with ({NARROW:.0%}); choose a larger one."
+        )
+    return found
+
+
+_SMALL = Cycles("digit_pairs", ("fixed_conv8", "fixed_conv16", 128, 128, 64), 400, 32, 8)
+_MEDIUM = Cycles("cifar10", CONVNET, 300, 64, 5)
+_PAPER = Cycles("cifar100", CONVNET, 40 * 391, 128, 10, (0.2, 0.3, 0.4, 0.5))
+
+SIZES: dict[str, Protocol] = {
+    "small": Protocol(
+        "embedded data; for C2 to C7 images of two digits side by side, in a hundred classes",
+        mlp=Cycles("digits", (64, 64), 200, 16, 10),
+        images=_SMALL,
+        adam=replace(_SMALL, optimizer="adam", lr=0.003),
+        streams=(
+            Shifts("permuted pixels", "PermutedDigits-small-v0", (64, 64), "random_smooth_leaky", 10),
+            Shifts(
+                *("random labels", "RandomLabelDigits-small-v0", (64, 64)),
+                *("random_smooth_leaky_random_label_mnist", 10),
+            ),
+        ),
+        classes=Shifts(
+            *("class-incremental", "SplitDigits-small-v0", (64, 64), "random_smooth_leaky_split", 10),
+            changes=(("tests", "past"),),
+        ),
+    ),
+    "medium": Protocol(
+        "the paper's networks and kinds of data, fewer updates, tasks and seeds",
+        mlp=Cycles("mnist", MLP, 469, 128, 5),
+        images=_MEDIUM,
+        adam=replace(_MEDIUM, optimizer="adam", lr=0.001),
+        streams=(
+            Shifts(
+                *("permuted MNIST", "PermutedMNIST-paper-v0", MLP, "random_smooth_leaky", 5),
+                changes=(("tasks", 30),),
+                options=(("lr", 0.001),),
+            ),
+            Shifts(
+                *("random-label MNIST", "RandomLabelMNIST-paper-v0", MLP),
+                *("random_smooth_leaky_random_label_mnist", 5),
+                changes=(("tasks", 15), ("updates", 1500)),
+                options=(("lr", 0.001),),
+            ),
+        ),
+        classes=Shifts(
+            *("class-incremental CIFAR-10", "SplitCIFAR100-paper-v0", CONVNET, "random_smooth_leaky_split", 5),
+            changes=(("data", "cifar10"), ("tasks", 5), ("updates", 200), ("tests", "past")),
+            options=(("lr", 0.001),),
+        ),
+    ),
+    "paper": Protocol(
+        "the published lengths, data and seeds",
+        mlp=Cycles("mnist", MLP, 20 * 469, 128, 10, (0.2, 0.3, 0.4, 0.5)),
+        images=_PAPER,
+        adam=replace(_PAPER, optimizer="adam", lr=0.001),
+        streams=(
+            Shifts(
+                *("random-label CIFAR-10", "RandomLabelCIFAR10-paper-v0", CONVNET),
+                *("random_smooth_leaky_random_label_cifar", 10),
+                options=(("lr", 0.001),),
+            ),
+            Shifts(
+                *("5+1 CIFAR-100", "FivePlusOneCIFAR100-paper-v0", CONVNET, "random_smooth_leaky_split", 10),
+                options=(("lr", 0.001),),
+            ),
+            Shifts(
+                *("pairs of classes", "ClassPairsTinyImageNet-paper-v0", CONVNET, "random_smooth_leaky_class_pairs"),
+                10,
+                options=(("lr", 0.001),),
+            ),
+            Shifts(
+                *("permuted MNIST", "PermutedMNIST-paper-v0", MLP, "random_smooth_leaky", 10),
+                options=(("lr", 0.001),),
+            ),
+            Shifts(
+                *("random-label MNIST", "RandomLabelMNIST-paper-v0", MLP),
+                *("random_smooth_leaky_random_label_mnist", 10),
+                options=(("lr", 0.001),),
+            ),
+        ),
+        classes=Shifts(
+            *("class-incremental CIFAR-100", "SplitCIFAR100-paper-v0", CONVNET, "random_smooth_leaky_split", 10),
+            changes=(("tests", "past"),),
+            options=(("lr", 0.001),),
+        ),
+    ),
+}
