@@ -9,8 +9,9 @@ from typing import Any
 
 from plastic_env.errors import FileError, InvalidSetting, look_up
 from plastic_env.files import clear_unfinished, make_folder
-from plastic_env.study.backends import BACKENDS, Job
+from plastic_env.study.backends import BACKENDS, cores
 from plastic_env.study.groups import Report
+from plastic_env.study.jobs import Job, Message
 from plastic_env.study.progress import Progress
 from plastic_env.study.results import Result, is_stored, read_run
 from plastic_env.study.sweep import Cell, Run, Study, stacked
@@ -24,13 +25,15 @@ CHECKPOINT_MINUTES = 10.0
 class Running:
     """How a study is run, none of which its results depend on.
 
-    threads: cores to use. backend: a name in `BACKENDS`; None for processes if there is more than one core to use.
-    overwrite: run everything again. show_progress: tell on stderr. checkpoint_minutes: how often a group that takes
-    long is kept, so that it can go on from there. sinks: other places to tell of finished runs.
+    threads: cores to use; None for all there are. backend: a name in `BACKENDS`; None for processes if there is more
+    than one core to use. address: of the cluster, for the backend "ray". overwrite: run everything again.
+    show_progress: tell on stderr. checkpoint_minutes: how often a group that takes long is kept, so that it can go on
+    from there. sinks: other places to tell of finished runs.
     """
 
-    threads: int = 1
+    threads: int | None = 1
     backend: str | None = None
+    address: str | None = None
     overwrite: bool = False
     show_progress: bool = True
     checkpoint_minutes: float = CHECKPOINT_MINUTES
@@ -39,6 +42,8 @@ class Running:
     def __post_init__(self) -> None:
         if self.backend is not None:
             look_up(BACKENDS, self.backend, "backend")
+        if self.address is not None and self.backend != "ray":
+            raise InvalidSetting(f"The address {self.address!r} is of no use; it is for the backend ray.")
         if self.checkpoint_minutes < 0:
             raise InvalidSetting(f"checkpoint_minutes is {self.checkpoint_minutes}; give 0 or more.")
 
@@ -136,9 +141,12 @@ def _run(study: Study, groups: Sequence[Sequence[Run]], folder: Path, running: R
     updates = sum(len(groups[job.at]) * groups[job.at][0].scenario.stream(0).updates for job in jobs)
     with Progress(folder, sum(map(len, missing)), updates, running.show_progress, running.sinks) as progress:
 
-        def tell(job: Job, message: int | Report) -> None:
+        def tell(job: Job, message: Message | str) -> None:
             if isinstance(message, int):
                 progress.updates(message)
+                return
+            if isinstance(message, str):
+                progress.note(message)
                 return
             failed.update(message.failures)
             for note in message.notes:
@@ -146,9 +154,9 @@ def _run(study: Study, groups: Sequence[Sequence[Run]], folder: Path, running: R
             for run in missing[job.at]:
                 _tell_of(run, message, folder, progress)
 
-        workers = min(running.threads, len(jobs))
-        backend = running.backend or ("here" if workers == 1 else "processes")
-        BACKENDS[backend](jobs, groups, tell, workers)
+        alone = len(jobs) == 1 or (running.threads or cores()) == 1
+        backend = running.backend or ("here" if alone else "processes")
+        BACKENDS[backend](jobs, groups, tell, running.threads, running.address)
     return failed
 
 
