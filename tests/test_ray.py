@@ -24,7 +24,8 @@ pytestmark = [
 ]
 
 DIGITS = "PermutedDigits-small-v0"
-QUIET = {"show_progress": False, "checkpoint_minutes": 0}
+FAR = {"backend": "ray", "threads": None, "show_progress": False, "checkpoint_minutes": 0}
+HERE = {**FAR, "backend": "here"}
 
 AGENTS = """
 import os
@@ -71,11 +72,6 @@ class Lost(Drawing):  # the first time
         return super().act(observation, info)
 
 
-class Deadly(Drawing):
-    def act(self, observation, info):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
 class Waiting(Drawing):  # the first time, wherever that is
     def act(self, observation, info):
         if not Path("waits").exists():
@@ -83,14 +79,15 @@ class Waiting(Drawing):  # the first time, wherever that is
 
             Path("waits.new").write_text(ray.get_runtime_context().get_node_id())
             Path("waits.new").rename("waits")
-            time.sleep(60)
+            for _ in range(600):
+                time.sleep(0.1)
         return super().act(observation, info)
 """
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A head without cores and two machines of one core, to which this process is connected."""
+    """A head without cores and two machines of one core."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # stay on the loopback device
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
@@ -102,11 +99,17 @@ def cluster():
         try:
             for _ in range(2):
                 cluster.add_node(num_cpus=1, **memory)
-            ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
             yield cluster
         finally:
             ray.shutdown()
             cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def connected(cluster):
+    """The cluster, connected throughout, as starting processes there takes seconds."""
+    with on_ray.connected(cluster.address):
+        yield cluster
 
 
 @pytest.fixture
@@ -137,10 +140,22 @@ def wait_for(file):
         time.sleep(0.05)
 
 
-def test_what_comes_home_are_the_same_bytes(cluster, agents, capsys):
+def test_a_cluster_is_reached_by_its_address_and_left_again(cluster):
+    with on_ray.connected(cluster.address) as ray:
+        assert ray.cluster_resources()["CPU"] == 2
+    assert not ray.is_initialized()
+    for nowhere in ("nowhere", "127.0.0.1:1"):
+        says = f"There is no Ray cluster at --address {nowhere} .* Start one: `ray start --head`"
+        with pytest.raises(BackendError, match=says), on_ray.connected(nowhere):
+            pass
+    with pytest.raises(BackendError, match="is of Ray's client"), on_ray.connected("ray://127.0.0.1:1"):
+        pass
+
+
+def test_what_comes_home_are_the_same_bytes(connected, agents, capsys):
     options = ["--scenario", DIGITS, "--seeds", "2", "--set", "tasks=4", "updates=4"]
     options += ["--methods", f"{agents}Drawing", f"{agents}Failing", "grow", "--checkpoint-minutes", "0"]
-    assert main(["run", *options, "--out", "far", "--backend", "ray", "--address", cluster.address]) == 1
+    assert main(["run", *options, "--out", "far", "--backend", "ray", "--address", connected.address]) == 1
     far = capsys.readouterr()
     assert main(["run", *options, "--out", "here", "--backend", "here"]) == 1
     near = capsys.readouterr()
@@ -153,26 +168,19 @@ def test_what_comes_home_are_the_same_bytes(cluster, agents, capsys):
     assert main(["resume", "far", "--threads", "1"]) == 1
 
 
-def test_a_lost_process_is_made_up_for_from_its_checkpoint(cluster, agents):
+def test_a_lost_process_is_made_up_for_from_its_checkpoint(connected, agents):
     study = study_of(f"{agents}Lost", "dense")
-    finished = run_study(study, Path("far"), backend="ray", **QUIET)
+    finished = run_study(study, Path("far"), **FAR)
     assert not finished.failures
     assert Path("begun").read_text().count("once") == 2  # for two seeds: what was begun again went on
     assert "begun again: Its machine or process was lost (WorkerCrashedError)" in Path("far/study.log").read_text()
-    run_study(study, Path("here"), **QUIET)
+    run_study(study, Path("here"), **HERE)
     assert contents("far") == contents("here")
     assert len(contents("far")) == 4
     assert not list(Path("far").glob("*.checkpoint"))
 
 
-def test_what_kills_its_process_each_time_fails_alone(cluster, agents):
-    finished = run_study(study_of(f"{agents}Deadly", "dense"), Path("far"), backend="ray", **QUIET)
-    assert set(finished.failures) == {("Deadly", 0), ("Deadly", 1)}
-    assert all("It was tried 2 times." in why for why in finished.failures.values())
-    assert len(list(Path("far").glob("*.error.json"))) == 2
-
-
-def test_interrupted_it_keeps_what_is_finished_and_stops_the_rest(cluster, agents):
+def test_interrupted_it_keeps_what_is_finished_and_stops_the_rest(connected, agents):
     import ray
 
     def interrupt():
@@ -183,7 +191,7 @@ def test_interrupted_it_keeps_what_is_finished_and_stops_the_rest(cluster, agent
 
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
-        run_study(study_of(f"{agents}Waiting", "dense"), Path("far"), backend="ray", **QUIET)
+        run_study(study_of(f"{agents}Waiting", "dense"), Path("far"), **FAR)
     assert all(name.startswith("dense") for name in contents("far"))
     until = time.monotonic() + 20
     while ray.available_resources().get("CPU", 0) < 2:
@@ -191,28 +199,28 @@ def test_interrupted_it_keeps_what_is_finished_and_stops_the_rest(cluster, agent
         time.sleep(0.1)
 
 
-def test_machines_of_other_code_are_refused(cluster, agents, monkeypatch):
+def test_machines_of_other_code_are_refused(connected, agents, monkeypatch):
     other = on_ray.Versions("0.0.9", "0123456789abcdef")
     monkeypatch.setattr(on_ray.Versions, "here", lambda: other)
     with pytest.raises(BackendError, match=r"is run with 0\.0\.9 \(code 0123456789abcdef\); install the same one"):
-        run_study(study_of("dense"), Path("far"), backend="ray", **QUIET)
+        run_study(study_of("dense"), Path("far"), **FAR)
 
 
-def test_a_lost_machine_is_made_up_for_by_the_other(cluster, agents):  # the last test of the cluster
+def test_a_lost_machine_is_made_up_for_by_the_other(connected, agents):  # the last test of the cluster
     def lose():
         wait_for("waits")
-        (node,) = (node for node in cluster.worker_nodes if node.node_id == Path("waits").read_text())
-        cluster.remove_node(node, allow_graceful=False)
+        (node,) = (node for node in connected.worker_nodes if node.node_id == Path("waits").read_text())
+        connected.remove_node(node, allow_graceful=False)
 
     study = study_of(f"{agents}Waiting", f"{agents}Drawing", "grow")
     losing = threading.Thread(target=lose)
     losing.start()
-    finished = run_study(study, Path("far"), backend="ray", **QUIET)
+    finished = run_study(study, Path("far"), **FAR)
     losing.join()
     assert not finished.failures
-    assert len(cluster.worker_nodes) == 1
+    assert len(connected.worker_nodes) == 1
     assert "begun again: Its machine" in Path("far/study.log").read_text()
-    run_study(study, Path("here"), **QUIET)
+    run_study(study, Path("here"), **HERE)
     assert contents("far") == contents("here")
     assert len(contents("far")) == 6
 

@@ -14,6 +14,7 @@ import os
 import pickle
 import platform
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -54,7 +55,7 @@ def on_ray(
         if job.overwrite:
             Checkpoint.of(groups[job.at], job.folder).remove()
     retrying = Retrying(jobs, groups, tell)
-    with _connected(address) as ray:
+    with connected(address) as ray:
         task = ray.remote(num_cpus=1, num_returns="streaming", max_retries=0)(_work)
         moved, files = (ray.put(pickle.dumps(part)) for part in pack(jobs[0].study))
         busy: dict[Any, Job] = {}  # by the stream of its news
@@ -84,7 +85,7 @@ def on_ray(
 
 
 @contextmanager
-def _connected(address: str | None) -> Iterator[Any]:
+def connected(address: str | None) -> Iterator[Any]:
     """The module ray, connected for as long as this takes; or longer, if it was before.
 
     Raises:
@@ -106,8 +107,9 @@ def _connected(address: str | None) -> Iterator[Any]:
             "(`ray job submit` does so from elsewhere)."
         )
     try:
+        _check_answers(address)
         ray.init(address or os.environ.get("RAY_ADDRESS") or "local", log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise BackendError(
             f"There is no Ray cluster at --address {address} ({error}). Start one: `ray start --head` on one machine "
             "and `ray start --address HOST:PORT` on the others; then run on one of them with --address auto."
@@ -116,6 +118,13 @@ def _connected(address: str | None) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str | None) -> None:
+    """Raise `OSError` if nobody does; Ray itself would try for minutes."""
+    host, colon, port = (address or "").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def _checkpoint(job: Job, runs: Sequence[Run]) -> dict[str, bytes]:
