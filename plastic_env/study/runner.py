@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from plastic_env.errors import FileError, InvalidSetting, look_up
-from plastic_env.files import clear_unfinished, make_folder
+from plastic_env.files import clear_unfinished
 from plastic_env.study.backends import BACKENDS, cores
 from plastic_env.study.groups import Report
 from plastic_env.study.jobs import Job, Message
+from plastic_env.study.lock import alone_in
 from plastic_env.study.progress import Progress
 from plastic_env.study.results import Result, is_stored, read_run
 from plastic_env.study.sweep import Cell, Run, Study, stacked
@@ -112,18 +113,19 @@ def run_study(study: Study, folder: Path, running: Running | None = None, **fiel
         running: how to; any of its fields may be given by name instead.
 
     Raises:
-        PlasticEnvError: a study that can't be run, or results that can't be read or written.
+        PlasticEnvError: a study that can't be run, results that can't be read or written, or a folder in which another
+            process is at work.
         KeyboardInterrupt: after the workers have been stopped; finished runs stay.
     """
     running = replace(running or Running(), **fields)
-    if study.tune and study.chosen is None:
-        study.cells()  # its mistakes come first
-        run_study(study.tuning, folder, running)
-        study = choose(study, folder)
-    cells = study.cells()
-    make_folder(folder)
-    clear_unfinished(folder)
-    failed = _run(study, stacked(cells), folder, running)
+    cells = study.cells()  # its mistakes come first
+    with alone_in(folder):
+        if study.tune and study.chosen is None:
+            run_study(study.tuning, folder, running)
+            study = choose(study, folder)
+            cells = study.cells()
+        clear_unfinished(folder)
+        failed = _run(study, stacked(cells), folder, running)
     return Finished(study, tuple(cells), folder, failed)
 
 
