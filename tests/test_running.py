@@ -359,6 +359,15 @@ def test_a_missing_package_is_named(tmp_path, capsys, monkeypatch, package, modu
     assert not (tmp_path / "out").exists()
 
 
+def test_a_missing_ray_is_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    code, _, err = run(capsys, "run", *FLAGS, "--methods", "dense", "--backend", "ray", "--out", tmp_path / "out")
+    assert code == 2
+    assert "ray can't be imported" in err
+    assert "pip install 'plastic_env[ray]'" in err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

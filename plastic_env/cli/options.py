@@ -119,8 +119,8 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--address",
         metavar="A",
-        help="of the Ray cluster: auto on a machine that belongs to one, or HOST:PORT (default: none; Ray is started "
-        "on this machine alone)",
+        help="of the Ray cluster: auto on a machine that belongs to one, or HOST:PORT (default: that of RAY_ADDRESS, "
+        "else Ray is started on this machine alone)",
     )
     group.add_argument("--overwrite", action="store_true", help="run everything again")
     group.add_argument(

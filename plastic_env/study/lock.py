@@ -32,7 +32,9 @@ def alone_in(folder: Path) -> Iterator[None]:
     """
     make_folder(folder)
     place = folder.resolve()
-    handle = None if place in _HELD else _taken(place / LOCK)
+    handle = None
+    if fcntl is not None and place not in _HELD:
+        handle = _taken(place / LOCK)
     if handle is None:
         yield
         return
@@ -47,7 +49,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 def _taken(path: Path) -> int | None:
     """The file, locked for this process; None where that can't be done."""
-    while fcntl is not None:
+    while True:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError:  # nothing can be written here, as the first result will tell, if there is one to write
@@ -69,7 +71,6 @@ def _taken(path: Path) -> int | None:
                 os.write(handle, f"process {os.getpid()} on {platform.node()}, since {datetime.now():%c}".encode())
             return handle
         os.close(handle)
-    return None
 
 
 def _is(path: Path, handle: int) -> bool:

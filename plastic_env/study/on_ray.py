@@ -84,12 +84,11 @@ def on_ray(
                 ray.cancel(stream)
 
 
-@contextmanager
-def connected(address: str | None) -> Iterator[Any]:
-    """The module ray, connected for as long as this takes; or longer, if it was before.
+def imported() -> Any:
+    """The module ray.
 
     Raises:
-        BackendError: it isn't installed, or there is no cluster.
+        BackendError: it isn't installed.
     """
     try:
         import ray
@@ -98,6 +97,17 @@ def connected(address: str | None) -> Iterator[Any]:
             f"ray can't be imported ({error}); install it with pip install 'plastic_env[ray]', or choose another "
             "--backend."
         ) from error
+    return ray
+
+
+@contextmanager
+def connected(address: str | None) -> Iterator[Any]:
+    """The module ray, connected for as long as this takes; or longer, if it was before.
+
+    Raises:
+        BackendError: it isn't installed, or there is no cluster.
+    """
+    ray = imported()
     if ray.is_initialized():
         yield ray
         return

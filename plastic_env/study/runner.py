@@ -9,6 +9,7 @@ from typing import Any
 
 from plastic_env.errors import FileError, InvalidSetting, look_up
 from plastic_env.files import clear_unfinished
+from plastic_env.study import on_ray
 from plastic_env.study.backends import BACKENDS, cores
 from plastic_env.study.groups import Report
 from plastic_env.study.jobs import Job, Message
@@ -43,7 +44,9 @@ class Running:
     def __post_init__(self) -> None:
         if self.backend is not None:
             look_up(BACKENDS, self.backend, "backend")
-        if self.address is not None and self.backend != "ray":
+        if self.backend == "ray":
+            on_ray.imported()
+        elif self.address is not None:
             raise InvalidSetting(f"The address {self.address!r} is of no use; it is for the backend ray.")
         if self.checkpoint_minutes < 0:
             raise InvalidSetting(f"checkpoint_minutes is {self.checkpoint_minutes}; give 0 or more.")
