@@ -28,7 +28,7 @@ from plastic_env.learner.probing import mean_size
 from plastic_env.learner.replacement import Replaced, replace_units
 from plastic_env.learner.state import State
 
-CACHE_BYTES = 6 * 2**20  # of what one thread works on; more and less were slower (docs/speed.md)
+CACHE_BYTES = 6 * 2**20  # of what one thread works on; more and less were slower (docs/results/speed.md)
 
 
 class TrainingRows(NamedTuple):
