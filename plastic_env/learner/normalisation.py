@@ -49,9 +49,11 @@ class Norm:
     over: "units" takes mean and variance of each sample over the live units and positions (Ba et al. 2016, as
         GroupNorm with one group in conv layers), "samples" those of each unit over batch and positions, with
         running ones beside them (Ioffe & Szegedy 2015).
+    summary: one line.
     """
 
     over: str
+    summary: str
 
     @property
     def rows(self) -> int:
@@ -113,7 +115,11 @@ class Norm:
         return z.shape[-2 - spatial : -1].numel()
 
 
-NORMS: dict[str, Norm | None] = {"none": None, "layer": Norm("units"), "batch": Norm("samples")}
+NORMS: dict[str, Norm | None] = {
+    "none": None,
+    "layer": Norm("units", "by each sample's mean and variance over the live units (Ba et al. 2016)"),
+    "batch": Norm("samples", "by each unit's mean and variance over the batch (Ioffe & Szegedy 2015)"),
+}
 
 
 def _row(vectors: Tensor, row: int) -> Tensor:

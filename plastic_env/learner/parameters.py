@@ -107,17 +107,27 @@ class Layout:
 
 
 class Init(NamedTuple):
-    """Half-widths of the uniform distributions that initial weights and biases are drawn from."""
+    """Half-widths of the uniform distributions that initial weights and biases are drawn from.
 
-    weight: Callable[[int], float]  # of the fan-in
+    summary: one line. weight, bias: the half-width, given the fan-in.
+    """
+
+    summary: str
+    weight: Callable[[int], float]
     bias: Callable[[int], float]
 
 
 INITS: dict[str, Init] = {
-    # torch.nn.Linear's and Conv2d's own: Kaiming-uniform with a = sqrt(5), uniform biases
-    "torch": Init(lambda fan_in: fan_in**-0.5, lambda fan_in: fan_in**-0.5),
-    # Kaiming-uniform with ReLU gain (He et al. 2015), biases 0
-    "kaiming": Init(lambda fan_in: (6 / fan_in) ** 0.5, lambda fan_in: 0.0),
+    "torch": Init(
+        "torch.nn.Linear's and Conv2d's own: Kaiming-uniform with a = sqrt(5), uniform biases",
+        lambda fan_in: fan_in**-0.5,
+        lambda fan_in: fan_in**-0.5,
+    ),
+    "kaiming": Init(
+        "Kaiming-uniform with ReLU gain (He et al. 2015), biases 0",
+        lambda fan_in: (6 / fan_in) ** 0.5,
+        lambda fan_in: 0.0,
+    ),
 }
 
 

@@ -30,19 +30,22 @@ from plastic_env.study.sweep import Cell, Run, Study
 class Weights(NamedTuple):
     """The initial weights of tickets.
 
-    suffix: what follows a method's name in the name of its tickets. draw: see `Start`.
+    summary: one line. suffix: what follows a method's name in the name of its tickets. draw: see `Start`.
     """
 
+    summary: str
     suffix: str
     draw: int
 
 
 WEIGHTS = {
-    # another draw from the initial distribution, as in arXiv 2605.15435
-    "fresh": Weights("ticket", 1),
-    # those that the method's learner began with, slot by slot (Frankle & Carbin 2019): the first ones, even where an
-    # edit has drawn a slot's weights anew since
-    "rewound": Weights("rewound_ticket", 0),
+    "fresh": Weights("another draw from the initial distribution, as in arXiv 2605.15435", "ticket", 1),
+    "rewound": Weights(
+        "those that the method's learner began with, slot by slot (Frankle & Carbin 2019): the first ones, even where "
+        "an edit has drawn a slot's weights anew since",
+        "rewound_ticket",
+        0,
+    ),
 }
 
 
