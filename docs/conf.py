@@ -29,7 +29,7 @@ html_css_files = ["site.css"]
 html_theme_options = {"navigation_with_keys": True}
 
 myst_heading_anchors = 3
-myst_enable_extensions = ["colon_fence"]
+myst_enable_extensions = ["deflist"]
 suppress_warnings = ["myst.header"]  # measured tables are printed below headings of their own depth
 
 autodoc_member_order = "bysource"
