@@ -1,6 +1,6 @@
 """The drawings of the pages: `python docs/drawings/draw.py` writes them beside itself.
 
-Each is a list of shapes on a white sheet, so that it reads on light and dark pages. No fonts are embedded, and text is text.
+Each is a list of shapes on a white sheet, so that it reads on light and dark pages. Text is in the reader's fonts.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def box(at: Point, size: Point, said: str = "", fill: str = GREY, stroke: str = 
     (x, y), (width, height) = at, size
     rows = said.count("\n") + 1
     dashed = f' stroke-dasharray="{dash}"' if dash else ""
-    shape = f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="5" fill="{fill}" stroke="{stroke}"{dashed}/>'
+    place = f'x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}"'
+    shape = f'<rect {place} rx="5" fill="{fill}" stroke="{stroke}"{dashed}/>'
     middle = (x + width / 2, y + height / 2 + 5 - (rows - 1) * 8.75)
     return f"{shape}\n{text(middle, said)}" if said else shape
 
@@ -183,8 +184,8 @@ def waiting() -> str:
     return sheet(
         640,
         270,
-        "Gradient parity of three cohorts from birth on: the time to integrate ends where one half is reached; the third "
-        "cohort is replaced before that, and its time is censored",
+        "Gradient parity of three cohorts from birth on: the time to integrate ends where one half is reached; the "
+        "third cohort is replaced before that, and its time is censored",
         [
             arrow(at(0, 0), at(520, 0)),
             arrow(at(0, 0), at(0, 1.2)),
@@ -223,7 +224,7 @@ def population() -> str:
     return sheet(
         660,
         240,
-        "The weights of one layer of three learners in one tensor; learners narrower than the widest are padded with zeros",
+        "The weights of one layer of three learners in one tensor; narrower learners are padded with zeros",
         [
             *shapes,
             box((485, 66), (160, 90), "one tensor [3, 6, 5],\none matrix product\nfor all learners", GREEN),
@@ -261,8 +262,8 @@ def rooms() -> str:
     return sheet(
         660,
         360,
-        "Who imports whom: cli imports study, which imports agents and scenarios; these import env, which imports learner and "
-        "streams",
+        "Who imports whom: cli imports study, which imports agents and scenarios; these import env, which imports "
+        "learner and streams",
         [*boxes, *links],
     )
 

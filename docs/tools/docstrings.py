@@ -1,7 +1,7 @@
 """The project's docstrings as reStructuredText, so that Sphinx shows what they say.
 
-They are plain text with `names` in backticks, tables as in Markdown, and lines such as "live: fraction of the slots" for
-fields and arguments. Everything but that is taken literally.
+They are plain text with `names` in backticks, tables as in Markdown, and lines such as "live: fraction of the slots"
+for fields and arguments. Everything but that is taken literally.
 """
 
 from __future__ import annotations

@@ -38,9 +38,9 @@ def of_file(path: str) -> str | None:
 def public(module: ModuleType) -> Iterator[tuple[str, Any]]:
     """The classes and functions that a module defines for others."""
     for name, thing in vars(module).items():
-        if name[0] != "_" and (inspect.isclass(thing) or inspect.isfunction(thing)):
-            if thing.__module__ == module.__name__:
-                yield name, thing
+        defined = inspect.isclass(thing) or inspect.isfunction(thing)
+        if defined and name[0] != "_" and thing.__module__ == module.__name__:
+            yield name, thing
 
 
 def targets() -> dict[str, str]:

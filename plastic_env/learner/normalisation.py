@@ -25,8 +25,8 @@ STATISTICS = {
 class Crowd(NamedTuple):
     """Which of the stored units are live."""
 
-    units: Tensor  # [n, 1, 1] how many
-    mask: Tensor | None  # [n, 1, units], None if no learner is padded
+    units: Tensor  #: [n, 1, 1] how many
+    mask: Tensor | None  #: [n, 1, units], None if no learner is padded
 
     def of(self, row: int) -> Crowd:
         """One learner's, without the first axis."""
@@ -36,10 +36,10 @@ class Crowd(NamedTuple):
 class Normal(NamedTuple):
     """What normalising leaves behind."""
 
-    hat: Tensor  # normalised, before gain and shift
-    inverse: Tensor  # 1 / standard deviation
-    mean: Tensor
-    fixed: bool  # whether mean and deviation were given from outside
+    hat: Tensor  #: normalised, before gain and shift
+    inverse: Tensor  #: 1 / standard deviation
+    mean: Tensor  #: of what was normalised
+    fixed: bool  #: whether mean and deviation were given from outside
 
 
 @dataclass(frozen=True)

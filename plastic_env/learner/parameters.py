@@ -27,8 +27,8 @@ class Layer(NamedTuple):
     normalisation also the running mean and variance, which no gradient changes.
     """
 
-    weight: Tensor  # [n, out, columns]
-    vectors: Tensor  # [n, rows, out]
+    weight: Tensor  #: [n, out, columns]
+    vectors: Tensor  #: [n, rows, out]
 
     @property
     def bias(self) -> Tensor:
@@ -137,7 +137,10 @@ def draw(rng: np.random.Generator, half_width: float, shape: tuple[int, ...]) ->
 
 
 class Draw(NamedTuple):
-    """Some units of one learner that are to be drawn, and the generator to draw them from."""
+    """Some units of one learner that are to be drawn, and the generator to draw them from.
+
+    member: the learner. units: [units] their places. rng: the generator.
+    """
 
     member: int
     units: np.ndarray

@@ -33,8 +33,8 @@ PATIENCE = 0.2  # seconds between messages of a worker about its progress
 class Job:
     """One group of a study, as any process can run it.
 
-    at: which group. ids: of its runs, as a check that both processes mean the same. checkpoint_minutes: see
-        `run_group`.
+    at: which group. ids: of its runs, as a check that both processes mean the same. folder: where results go.
+    overwrite, checkpoint_minutes: see `run_group`.
     """
 
     study: Study

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from plastic_env.agents import METHODS, OPTIMIZERS
-from plastic_env.env.episode import BOUNDARIES
 from plastic_env.env.encoding import ILLEGAL
+from plastic_env.env.episode import BOUNDARIES
 from plastic_env.env.evaluation import TESTS
 from plastic_env.env.rendering import COLOURS
 from plastic_env.env.rewards import REWARDS

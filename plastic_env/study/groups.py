@@ -17,7 +17,10 @@ Tick = Callable[[int], None]  # told of learner-updates as they are done
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a group: what went wrong, by run id, and what else is to be said of it."""
+    """What became of a group.
+
+    failures: what went wrong, by run id. notes: what else is to be said.
+    """
 
     failures: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

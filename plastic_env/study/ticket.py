@@ -53,8 +53,8 @@ WEIGHTS = {
 class Ticketed:
     """What one method's learners reached while they were edited, and what their tickets reached; arrays [seeds].
 
-    ACC is test accuracy at the last checkpoint (task end), TAA the mean over checkpoints.
-
+    cycle_acc, ticket_acc: test accuracy at the last checkpoint (task end). cycle_taa, ticket_taa: its mean over
+        checkpoints.
     width: live units per editable layer of each mask. diverged: how many learners and how many tickets did.
     """
 
@@ -69,7 +69,10 @@ class Ticketed:
 
 @dataclass(frozen=True)
 class Tickets:
-    """What `tickets` found, by method, and what went wrong, by method and seed. picture: where it is drawn."""
+    """What `tickets` found.
+
+    methods: by name. failures: what went wrong, by method and seed. picture: where it is drawn.
+    """
 
     methods: dict[str, Ticketed]
     failures: dict[tuple[str, int], str]
