@@ -64,8 +64,8 @@ def ordered(rows: np.ndarray, updates: int, batch_size: int, rng: np.random.Gene
 
 
 def shuffled(values: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """A copy of values [n] in which a share of them, drawn at random, have changed places: at least two if any, and those
-    as a random cycle, so that each of them moves."""
+    """A copy of values [n] in which a share of them, drawn at random, have changed places: at least two if any, and
+    those as a random cycle, so that each of them moves."""
     count = min(len(values), max(2, round(share * len(values)))) if share > 0 and len(values) > 1 else 0
     places, moved = rng.permutation(len(values))[:count], values.copy()
     moved[places] = values[np.roll(places, 1)]
