@@ -143,7 +143,7 @@ def running_of(asked: argparse.Namespace, folder: Path, closing: ExitStack) -> R
     """How to run it. closing: closes what must be closed in the end.
 
     Raises:
-        PlasticEnvError: an option that makes no sense.
+        InvalidSetting: an option that makes no sense. PlasticEnvError: a place to track that there isn't.
     """
     from plastic_env.study.runner import Running
     from plastic_env.study.tracking import open_sink

@@ -15,7 +15,10 @@ from plastic_env.study.sweep import Run
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a group: what went wrong, by run id, and what else is to be said of it."""
+    """What became of a group.
+
+    failures: what went wrong, by run id. notes: what else is to be said.
+    """
 
     failures: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

@@ -31,6 +31,9 @@ class Running:
     than one core to use. address: of the cluster, for the backend "ray". overwrite: run everything again.
     show_progress: tell on stderr. checkpoint_minutes: how often a group that takes long is kept, so that it can go on
     from there. sinks: other places to tell of finished runs.
+
+    Raises:
+        InvalidSetting, UnknownName: values outside of these.
     """
 
     threads: int | None = 1
@@ -56,7 +59,8 @@ class Running:
 class Finished:
     """What there is of a study once it has been run.
 
-    study: with what its tuning chose. failed: why, by id of the runs that failed.
+    study: with what its tuning chose. cells: its rows. folder: where results are. failed: why, by id of the runs that
+        failed.
     """
 
     study: Study
