@@ -22,8 +22,11 @@ from plastic_env.learner.edits import KINDS
 from plastic_env.scenarios import SCENARIOS
 from plastic_env.scenarios.mixed import KINDS as SHIFTS
 from plastic_env.scenarios.mixed import SPLITS
-from plastic_env.study import measures, plots, stats
+from plastic_env.study import costs, measures, plots, stats
 from plastic_env.study.catalogue import line, listed
+from plastic_env.study.claims.beyond import QUESTIONS
+from plastic_env.study.claims.paper import CLAIMS
+from plastic_env.study.claims.protocol import BOOKKEEPING, CONTROLS, INTERVENTIONS, PUBLISHED, SIZES
 
 FOLDER = Path(__file__).parents[1] / "reference"
 NOTE = "<!-- written by docs/tools/names.py: change what it is written from, and run that -->\n\n"
@@ -73,6 +76,7 @@ def pages() -> dict[str, str]:
         "observations.md": _observations(),
         "measures.md": _measures(),
         "pictures.md": _pictures(),
+        "claims.md": _claims(),
     }
 
 
@@ -183,6 +187,10 @@ def _measures() -> str:
         + _functions(diagnostics)
         + "\n## Of results, for pictures and tables\n\n"
         + _functions(measures)
+        + "\n## Of results, what they cost\n\n"
+        + _functions(costs)
+        + "\n"
+        + _table(("cost", "what it is"), _quoted(costs.KINDS))
         + "\n## Statistics\n\nArrays in, arrays and named tuples out.\n\n"
         + _functions(stats)
         + "\n## As metrics of Avalanche\n\n"
@@ -194,6 +202,24 @@ def _pictures() -> str:
     return (
         "# Pictures\n\nWhat each is drawn of, and how: [pictures of a study](../howto/pictures.md).\n\n"
         + _functions(plots)
+    )
+
+
+def _claims() -> str:
+    sizes = [(f"`{name}`", protocol.says) for name, protocol in SIZES.items()]
+    return (
+        "# Claims\n\n`plastic-env reproduce NAME ... --size SIZE` runs and judges them. "
+        "[What came of it](../results/claims/index.md).\n\n## Of the paper\n\n"
+        + _table(("name", "claim"), [(f"`{name}`", claim.says) for name, claim in CLAIMS.items()])
+        + "\n## Questions that it leaves open\n\n"
+        + _table(("name", "question"), [(f"`{name}`", claim.says) for name, claim in QUESTIONS.items()])
+        + "\n## Sizes\n\n"
+        + _table(("name", "what it runs on"), sizes)
+        + "\n## Methods\n\nOn edit cycles: "
+        + ", ".join(f"`{name}`" for name in (*CONTROLS, *INTERVENTIONS, *BOOKKEEPING))
+        + ". Data sets whose shapes are known without having them: "
+        + ", ".join(f"`{name}`" for name in PUBLISHED)
+        + ".\n"
     )
 
 

@@ -40,7 +40,7 @@ Files = Mapping[str, bytes | None]  # by name; None for one that is gone
 
 @dataclass(frozen=True)
 class News:
-    """What a machine tells of its job, and what has changed in its folder since it told last."""
+    """message: what a machine tells of its job. files: what has changed in its folder since it told last."""
 
     message: Message
     files: Files

@@ -29,7 +29,7 @@ RULES = (
 
 
 class Asked(NamedTuple):
-    """A claim, and what was found of it, or why nothing could be."""
+    """A claim, and what was found of it. answer: None if nothing could be; why: the reason then."""
 
     claim: Claim
     answer: Answer | None

@@ -23,7 +23,7 @@ Methods = Mapping[str, Sequence[Result]]
 
 @dataclass(frozen=True)
 class Commands:
-    """Lines that redo results, and remarks on what they can't know."""
+    """lines: commands that redo results. remarks: on what these can't know."""
 
     lines: Sequence[str]
     remarks: Sequence[str]

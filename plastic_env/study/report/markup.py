@@ -52,7 +52,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column's name, what it means, and whether it holds numbers."""
+    """name: its head. meaning: what that means, "" if it is plain. numeric: whether it holds numbers."""
 
     name: str
     meaning: str = ""
@@ -98,7 +98,7 @@ def _cell(column: Column, cell: Cell, at: int) -> Html:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page that folds: a title, what it shows, and parts of its own."""
+    """A part of the page that folds. title, body: what it shows. parts: its own. open: whether it begins unfolded."""
 
     title: str
     body: Html | None = None
