@@ -42,8 +42,8 @@ Files = Mapping[str, bytes | None]  # by name; None for one that is gone
 class News:
     """message: what a machine tells of its job. files: what has changed in its folder since it told last."""
 
-    message: Message
-    files: Files
+    message: Message  #: of the job
+    files: Files  #: that are new or others
 
 
 def on_ray(

@@ -23,7 +23,10 @@ Methods = Mapping[str, Sequence[Result]]
 
 @dataclass(frozen=True)
 class Commands:
-    """lines: commands that redo results. remarks: on what these can't know."""
+    """What redoes results.
+
+    lines: commands. remarks: on what they can't know.
+    """
 
     lines: Sequence[str]
     remarks: Sequence[str]

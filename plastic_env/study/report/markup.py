@@ -52,7 +52,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """name: its head. meaning: what that means, "" if it is plain. numeric: whether it holds numbers."""
+    """A column of a table.
+
+    name: its head. meaning: in words. numeric: whether it holds numbers.
+    """
 
     name: str
     meaning: str = ""
@@ -98,7 +101,10 @@ def _cell(column: Column, cell: Cell, at: int) -> Html:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page that folds. title, body: what it shows. parts: its own. open: whether it begins unfolded."""
+    """A part of the page that folds.
+
+    title: its head. body: what it shows. parts: of its own. open: whether it is unfolded at first.
+    """
 
     title: str
     body: Html | None = None
