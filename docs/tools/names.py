@@ -22,7 +22,7 @@ from plastic_env.learner.edits import KINDS
 from plastic_env.scenarios import SCENARIOS
 from plastic_env.scenarios.mixed import KINDS as SHIFTS
 from plastic_env.scenarios.mixed import SPLITS
-from plastic_env.study import costs, measures, plots, stats
+from plastic_env.study import measures, plots, stats
 from plastic_env.study.catalogue import line, listed
 from plastic_env.study.claims.beyond import QUESTIONS
 from plastic_env.study.claims.paper import CLAIMS
@@ -78,7 +78,6 @@ def pages() -> dict[str, str]:
         "measures.md": _measures(),
         "claims.md": _claims(),
         "pictures.md": _pictures(),
-        "claims.md": _claims(),
     }
 
 
@@ -204,7 +203,7 @@ def _claims() -> str:
     interventions = [(f"`{name}`", f"`grow{re.sub('[{}]', '', options)}`") for name, options in INTERVENTIONS.items()]
     return (
         "# Claims\n\n`plastic-env reproduce CLAIM ... --size SIZE` runs what a claim of arXiv 2605.15435 needs, and "
-        "judges it.\n[What came of it](../results/claims/small.md).\n\n"
+        "judges it.\n[What came of it](../results/claims/index.md).\n\n"
         + _table(("name", "the claim, or a question that the paper leaves open"), _quoted(asked))
         + "\n## Sizes\n\n"
         + _table(("size", "what is run"), _quoted(sizes))
@@ -217,24 +216,6 @@ def _pictures() -> str:
     return (
         "# Pictures\n\nWhat each is drawn of, and how: [pictures of a study](../howto/pictures.md).\n\n"
         + _functions(plots)
-    )
-
-
-def _claims() -> str:
-    sizes = [(f"`{name}`", protocol.says) for name, protocol in SIZES.items()]
-    return (
-        "# Claims\n\n`plastic-env reproduce NAME ... --size SIZE` runs and judges them. "
-        "[What came of it](../results/claims/index.md).\n\n## Of the paper\n\n"
-        + _table(("name", "claim"), [(f"`{name}`", claim.says) for name, claim in CLAIMS.items()])
-        + "\n## Questions that it leaves open\n\n"
-        + _table(("name", "question"), [(f"`{name}`", claim.says) for name, claim in QUESTIONS.items()])
-        + "\n## Sizes\n\n"
-        + _table(("name", "what it runs on"), sizes)
-        + "\n## Methods\n\nOn edit cycles: "
-        + ", ".join(f"`{name}`" for name in (*CONTROLS, *INTERVENTIONS, *BOOKKEEPING))
-        + ". Data sets whose shapes are known without having them: "
-        + ", ".join(f"`{name}`" for name in PUBLISHED)
-        + ".\n"
     )
 
 
