@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test docs bench typecheck clean
+.PHONY: demo test docs bench typecheck dist clean
 
 demo: .venv/installed
 	$(BIN)/plastic-env compare
@@ -27,6 +27,13 @@ typecheck: .venv/installed-dev
 	cp -Rp plastic_env build/typed/
 	cp -Rp agents scenarios build/typed/plastic_env/
 	cd build/typed && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../mypy -p plastic_env
+
+# old files of build/ and of the egg-info would be shipped, too
+dist: .venv/bin/python
+	rm -rf dist build/lib build/bdist.* plastic_env.egg-info
+	$(BIN)/python -m pip install --quiet --upgrade build
+	$(BIN)/python -m build --quiet
+	ls -l dist
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "plastic_env needs Python 3.10 or newer; try: make PYTHON=python3.12")'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,8 @@ from plastic_env.agents.maintenance import HeadReset, ReDo
 from plastic_env.agents.responsive import RecycleAfterFall
 from plastic_env.agents.structural import Dense, DenseRewind, Grow, Prune, Recycle, Reset
 from plastic_env.agents.turnover import CubicPrune, Elastic, Growing, GrowPrune, Saturation
-from plastic_env.errors import look_up
+from plastic_env.env.encoding import RULE_FIELDS
+from plastic_env.errors import InvalidSetting, is_whole, look_up
 from plastic_env.learner.maintenance import Maintenance
 from plastic_env.learner.optimizers import SGD, UPGD, Adam
 from plastic_env.learner.penalties import L2, Dropout, L2Init, NaP, ShrinkPerturb, Spectral
@@ -76,7 +77,26 @@ class Method:
             tuned = replace(tuned, **given[id(tuned)])
         changed = replace(learner, optimizer=tuned, **given.get(id(learner), {}))
         make, own = self.make, given.get(id(agent), {})
+        for part in fields(agent) if own else ():  # type: ignore[arg-type]
+            if part.name in own:
+                _check_option(part, own[part.name])
         return Method(self.summary, (lambda: replace(make(), **own)) if own else make, changed)  # type: ignore[type-var]
+
+
+def _check_option(part: Field[Any], value: object) -> None:
+    """Raise if a value is not of the kind that an agent's field says it is, or no name of a rule.
+
+    Raises:
+        InvalidSetting, UnknownName: see above.
+    """
+    kind = part.type if isinstance(part.type, str) else getattr(part.type, "__name__", "")
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    kinds = {"int": is_whole(value), "float": number, "bool": isinstance(value, bool), "str": isinstance(value, str)}
+    if not kinds.get(kind, True):
+        wanted = {"int": "a whole number of at least 0", "float": "a number", "bool": "True or False", "str": "a name"}
+        raise InvalidSetting(f"{part.name} is {value!r}; give {wanted[kind]}.")
+    if part.name in RULE_FIELDS:
+        look_up(dict.fromkeys(RULE_FIELDS[part.name]), value, part.name.replace("_", " "))
 
 
 def _owners(agent: Agent, learner: LearnerSettings) -> dict[str, object]:

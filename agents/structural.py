@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from plastic_env.env.encoding import Action, EpisodeSpec, Observation, global_field
+from plastic_env.errors import InvalidSetting, is_whole
 
 TARGET = 0.5  # of the slots live in the end: the same for growing and pruning, as in arXiv 2605.15435
 
@@ -72,6 +73,10 @@ class Recycle(Bearing):
     fraction: float = 0.125
     rule: str = "utility"
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.fraction <= 1:
+            raise InvalidSetting(f"fraction is {self.fraction!r}; give a number from 0 to 1.")
+
     def edit(self, observation: Observation, info: dict[str, Any]) -> dict[str, Any]:
         """Replace `fraction` of the live units."""
         counts = np.round(self.fraction * info["live"]).astype(np.int64)
@@ -88,6 +93,12 @@ class Staged(Dense):
 
     events: int = 20
     until: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not is_whole(self.events, 1):
+            raise InvalidSetting(f"events is {self.events!r}; give a whole number of at least 1.")
+        if not 0 < self.until <= 1:
+            raise InvalidSetting(f"until is {self.until!r}; give a fraction in (0, 1].")
 
     def reset(self, episode: EpisodeSpec, seed: int) -> None:
         """Start counting events."""

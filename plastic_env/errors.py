@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
@@ -60,9 +60,13 @@ def look_up(table: Mapping[str, Value], name: object, kind: str) -> Value:
     """Return `table[name]`, or raise `UnknownName` that lists the names and the nearest one."""
     if isinstance(name, str) and name in table:
         return table[name]
-    near = difflib.get_close_matches(str(name), table, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise UnknownName(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(table)}.")
+    raise UnknownName(f"Unknown {kind} {name!r}.{hint(name, table)} Known: {', '.join(table)}.")
+
+
+def hint(name: object, known: Iterable[str]) -> str:
+    """ " Did you mean 'NAME'?" with the nearest known name, or "" if none is near."""
+    near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def is_whole(value: object, least: int = 0) -> TypeGuard[int]:

@@ -224,7 +224,7 @@ def test_agent_files_that_cannot_be_used(tmp_path, capsys, text):
     file.write_text(text)
     code, _, err = run(capsys, "--methods", f"{file}:Agent", "--out", tmp_path / "out")
     assert code == 2
-    assert "can't be imported" in err or "names no agent class with the methods reset and act" in err
+    assert "can't be imported" in err or "names no agent class with the methods reset(episode, seed) and act" in err
 
 
 def test_a_damaged_result_is_named(tmp_path, capsys):

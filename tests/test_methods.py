@@ -91,7 +91,7 @@ def test_options_go_to_the_agent_the_learner_and_the_optimizer():
         ("grow+live=7", r"live is 7; give a fraction in \(0, 1\]"),
         ("nowhere.py:Agent", r"There is no file 'nowhere.py' to load the agent Agent from"),
         ("no.such.module:Agent", r"The module no.such.module of Agent can't be imported: ModuleNotFoundError"),
-        ("plastic_env.agents.structural:Nobody", r"names no agent class .* such classes there: Dense, Reset"),
+        ("plastic_env.agents.structural:Nobody", r"names no agent class .* Such classes there: Dense, Reset"),
         ("pppo:file", r"The module pppo of file can't be imported"),
         ("a b:c", r"a b:c is no agent; a method is a name; path/to/file.py:Class"),
     ],

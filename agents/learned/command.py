@@ -15,6 +15,7 @@ from plastic_env.agents.learned.policy import Learned
 from plastic_env.agents.learned.training import Training, say
 from plastic_env.env.wrappers import recycling_menu
 from plastic_env.errors import InvalidSetting, PlasticEnvError, look_up, named_value
+from plastic_env.files import make_folder
 
 MINUTES = 30.0
 
@@ -27,6 +28,7 @@ def command(train: Callable[..., Learned], settings: type[Any], description: str
     asked = _parser(settings, description).parse_args()
     torch.set_num_threads(1)
     try:
+        make_folder(asked.out.parent)  # rather than complain after the training
         train(_training(asked), _own(settings, asked.settings), asked.out)
     except PlasticEnvError as error:
         say(f"error: {error}")

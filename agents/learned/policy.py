@@ -29,6 +29,7 @@ from plastic_env.learner.settings import Conv, Dense, LearnerSettings
 from plastic_env.plain import describe
 
 FORMAT = "plastic_env policy 1"
+PACKAGE = "plastic_env.agents.learned"  # whose modules train
 METHODS = {
     "ppo": "proximal policy optimisation",
     "cma": "CMA-ES over a small policy",
@@ -135,11 +136,22 @@ class Learned:
         try:
             return _read(path.read_bytes())
         except OSError as error:
-            raise AgentError(f"The policy {path} can't be read: {error}.") from error
-        except (KeyError, TypeError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            raise AgentError(f"{path} holds no policy of plastic_env: {error}.") from error
-        except zipfile.BadZipFile as error:
-            raise AgentError(f"{path} is damaged: {error}.") from error
+            raise AgentError(
+                f"The policy {path} can't be read: {error}. Give the file of one, or train it: python -m {PACKAGE}.ppo."
+            ) from error
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            RuntimeError,
+            EOFError,
+            pickle.UnpicklingError,
+            zipfile.BadZipFile,
+        ) as error:
+            why = str(error).partition(". ")[0]  # torch goes on at length
+            raise AgentError(
+                f"{path} holds no policy of plastic_env, or is damaged: {why}. Use another copy, or train one anew."
+            ) from error
 
 
 @dataclass
@@ -167,7 +179,10 @@ class LearnedAgent:
         for name in ("capacity", "live", "max_budget", "boundaries"):
             theirs, here = getattr(self._trained_for, name), getattr(episode, name)
             if theirs != here:
-                raise AgentError(f"This is a policy for other spaces: it was trained with {name} {theirs}, not {here}.")
+                raise AgentError(
+                    f"This is a policy for other spaces: it was trained with {name} {theirs}, not {here}. Use it where "
+                    "these agree, or train one for here."
+                )
         self._choices, self._features = Choices(self._menu, episode), Features(self._names, len(episode.capacity))
 
     def act(self, observation: Observation, info: dict[str, Any]) -> Action:
@@ -186,6 +201,8 @@ def method_of(name: str) -> tuple[str, Method, str] | None:
     kind, colon, given = name.partition(":")
     if not colon or kind not in METHODS:
         return None
+    if not given:
+        raise AgentError(f"{name!r} names no file; give {kind}:FILE, or train one: python -m {PACKAGE}.{kind}.")
     path = Path(given)
     learned = Learned.load(path)
     if learned.method != kind:

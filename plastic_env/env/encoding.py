@@ -134,7 +134,9 @@ class EpisodeSpec:
 def check_action(action: object, space: spaces.Dict) -> None:
     """Raise `InvalidAction`, naming the field and what is allowed, if `action` lies outside of `space`."""
     if not isinstance(action, Mapping):
-        raise InvalidAction(f"The action is {action!r}; give a dict with the keys {', '.join(space)}.")
+        raise InvalidAction(
+            f"The action is {action!r}; give a dict with the keys {', '.join(space)}: what `episode.action(...)` makes."
+        )
     if set(action) != set(space):
         missing, extra = sorted(set(space) - set(action)), sorted(map(str, set(action) - set(space)))
         raise InvalidAction(f"The action lacks {missing} and has the unknown {extra}; it needs {', '.join(space)}.")

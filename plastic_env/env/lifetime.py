@@ -61,6 +61,8 @@ class Lifetime:
             raise InvalidSetting(
                 f"scenario is {scenario!r}; give one with a method stream(seed): scenarios.find(name)."
             )
+        if not isinstance(settings, EpisodeSettings):
+            raise InvalidSetting(f"settings is {settings!r}; give plastic_env.EpisodeSettings(...).")
         self.scenario, self.settings = scenario, settings
         example = scenario.stream(0)
         self.updates, self.batch_size = example.updates, example.batch_size
@@ -135,6 +137,8 @@ class Lifetime:
         """Raise `InvalidEdit` if `plan` can't be carried out now."""
         if not (is_whole(member) and member < len(self)):
             raise InvalidEdit(f"There is no learner {member!r}; they are numbered from 0 to {len(self) - 1}.")
+        if not isinstance(plan, Plan):
+            raise InvalidEdit(f"The plan is {plan!r}; give plastic_env.Plan(Edit(...), budget=...).")
         if self.over[member]:
             raise InvalidEdit(f"The episode of learner {member} is over (or never began); begin it again first.")
         budget, most = plan.budget, self.settings.max_budget
@@ -241,7 +245,9 @@ class Lifetime:
         """
         for name, mine in (("scenario", self.scenario), ("episode", self.settings)):
             if captured.get(name) != repr(mine):
-                raise InvalidSnapshot(f"The snapshot's {name} is {captured.get(name)}; here it is {mine!r}.")
+                raise InvalidSnapshot(
+                    f"The snapshot's {name} is {captured.get(name)}; here it is {mine!r}. Load it where these agree."
+                )
         snapshots.restore(self.population, captured["population"])
         self.streams = [self.scenario.stream(seed) for seed in captured["seeds"]]
         self._probe_x, self._probe_y = (t.clone() for t in captured["probe"])

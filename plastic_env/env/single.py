@@ -18,7 +18,7 @@ from plastic_env.env.picture import Painter
 from plastic_env.env.rendering import COLOURS, RENDER_MODES, Frame, as_text, possible_modes, take
 from plastic_env.env.rewards import Reward, find_reward
 from plastic_env.env.window import Window, check_display
-from plastic_env.errors import look_up
+from plastic_env.errors import InvalidEdit, look_up
 from plastic_env.learner import snapshots
 from plastic_env.streams.stream import Scenario
 
@@ -146,6 +146,8 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
         Raises:
             InvalidEdit, UnknownName: if any plan can't be done.
         """
+        if not isinstance(plans, Sequence) or not plans:
+            raise InvalidEdit(f"The plans are {plans!r}; give a list of at least one: [Plan(Edit(...), budget=...)].")
         life = self.lifetime
         weights = life.population.state.weights
         device, dtype, threads = weights.device, weights.dtype, life.population.threads

@@ -112,6 +112,8 @@ class Choices:
     episode: EpisodeSpec
 
     def __post_init__(self) -> None:
+        if not isinstance(self.menu, Menu):
+            raise InvalidSetting(f"menu is {self.menu!r}; give Menu(...), such as recycling_menu() makes.")
         _ = self._templates, self._budgets  # complain now
 
     @property

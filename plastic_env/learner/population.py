@@ -20,6 +20,7 @@ from plastic_env.errors import InvalidData, InvalidEdit, InvalidSetting, is_whol
 from plastic_env.learner.activations import ACTIVATIONS
 from plastic_env.learner.batches import check_labels, check_values
 from plastic_env.learner.compute import training_macs
+from plastic_env.learner.devices import check_device
 from plastic_env.learner.diagnostics import sample_plasticity
 from plastic_env.learner.edits import Edit, check_edit
 from plastic_env.learner.founders import Slots, check_live_slots, founders, newborn_units
@@ -88,6 +89,7 @@ class Population:
             raise InvalidSetting(f"settings is {settings!r}; give plastic_env.LearnerSettings(...).")
         if not is_whole(threads, 1):
             raise InvalidSetting(f"threads is {threads!r}; give a whole number of at least 1.")
+        check_device(device, dtype)
         self.settings, self.threads = settings, threads
         self.activation = ACTIVATIONS[settings.activation]
         function = self.activation

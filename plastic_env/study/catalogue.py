@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import json
 import re
@@ -16,7 +15,7 @@ from plastic_env.env.episode import BOUNDARIES
 from plastic_env.env.evaluation import TESTS
 from plastic_env.env.rendering import COLOURS
 from plastic_env.env.rewards import REWARDS
-from plastic_env.errors import UnknownName, look_up
+from plastic_env.errors import FileError, UnknownName, hint, look_up
 from plastic_env.learner.activations import ACTIVATIONS
 from plastic_env.learner.edits import KINDS, REWINDS
 from plastic_env.learner.insertion import INSERTIONS
@@ -83,11 +82,15 @@ def shown(name: str, folder: Path | None = None) -> str:
     folder that holds it, or its file.
 
     Raises:
-        UnknownName: there is nothing of that name.
+        UnknownName, FileError: there is nothing of that name.
     """
     run = Path(name) if name.endswith(".parquet") else (folder or Path()) / f"{name}.parquet"
     if run.exists():
         return _settings(read_result(run).settings)
+    if name.endswith(".parquet"):
+        raise FileError(
+            f"There is no file {name!r} (looked in {Path.cwd()}); give the file of a run, or its id and --out."
+        )
     scenario = SCENARIOS.get(name.removeprefix(f"{NAMESPACE}/"))
     if scenario is not None:
         return f"{name}\n\n{inspect.getdoc(scenario)}\n\n{_settings(describe(scenario))}"
@@ -110,9 +113,9 @@ def _method(name: str) -> str:
         if "+" in name:
             raise
         known = (*METHODS, *offered(), *SCENARIOS, *(part for text, _ in listed("rules") for part in text.split("=")))
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise UnknownName(f"Nothing is called {name!r}.{hint} `plastic-env list` lists all names.") from error
+        raise UnknownName(
+            f"Nothing is called {name!r}.{hint(name, known)} `plastic-env list` lists all names."
+        ) from error
     agent = method.make()
     settings = {"agent": describe(agent), "learner": describe(method.learner)}
     return f"{name}: {method.summary}\n\n{inspect.getdoc(agent)}\n\n{_settings(settings)}"

@@ -14,7 +14,7 @@ from plastic_env.errors import FileError, InvalidSetting, look_up, named_value
 from plastic_env.files import write_atomically
 from plastic_env.study.methods import load_file
 from plastic_env.study.sweep import TUNE_SEEDS, Study, code_digest
-from plastic_env.study.values import shortest
+from plastic_env.study.values import as_settings, shortest
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -53,6 +53,8 @@ def load_study(written: str) -> Study:
     path = Path(place)
     if path.is_dir():
         return kept_study(path)[0]
+    if path.suffix in (".toml", ".json") and not path.is_file():
+        raise FileError(f"There is no study {written!r} (looked in {Path.cwd()}); give {FORMS}.")
     if path.suffix == ".toml":
         return _from_toml(path)
     if path.suffix == ".json":
@@ -79,7 +81,7 @@ def from_plain(plain: Mapping[str, Any], where: str) -> Study:
     missing = [key for key in _NEEDED if key not in plain]
     if missing:
         raise InvalidSetting(f"{where} lacks {', '.join(missing)}; a study needs {', '.join(_NEEDED)}.")
-    tune = dict(plain.get("tune", {}))
+    tune = dict(as_settings(plain.get("tune", {}), f"tune in {where}"))
     seeds = tune.pop("seeds", TUNE_SEEDS)
     return Study(**{**plain, "tune": tune, "tune_seeds": seeds})
 

@@ -23,6 +23,7 @@ from plastic_env.plain import describe
 
 ENTRY_POINTS = "plastic_env.agents"  # the group by which installed packages offer agents
 FORMS = "a name; path/to/file.py:Class or package.module:Class; ppo:FILE, cma:FILE or fixed:FILE"
+_PROTOCOL = ("reset", "act")  # what an agent has
 _LOADED: dict[Path, tuple[bytes, ModuleType]] = {}  # the modules of files, and from what text
 _WRITTEN = re.compile(r"(?P<name>.*?)(?P<options>(\+[A-Za-z_]\w*(=[^+]*)?)*)", re.DOTALL)
 
@@ -137,6 +138,15 @@ def _find(name: str) -> Found:
             else _load_module(place, class_name)
         )
         return Found(class_name, _method(getattr(module, class_name, None), module, name), _text(module))
+    if name.endswith(".py"):
+        found = ", ".join(_agents_in(load_file(Path(name), "an agent")))
+        raise AgentError(
+            f"{name!r} names a file, not an agent; give {name}:Class. Such classes there: {found or 'none'}."
+        )
+    if name in policy.METHODS:
+        raise AgentError(
+            f"{name!r} names no policy; give {name}:FILE, or train one: python -m {policy.PACKAGE}.{name}."
+        )
     entries = offered()
     if name not in entries:
         look_up(dict.fromkeys((*METHODS, *entries)), name, f"method (it is {FORMS})")
@@ -157,10 +167,11 @@ def _offered(entry: importlib.metadata.EntryPoint) -> Found:
 def _method(agent: Any, module: ModuleType, name: str) -> Method:
     """A method of an agent class."""
     if not isinstance(agent, type) or not _acts(agent):
-        classes = [key for key, value in vars(module).items() if isinstance(value, type) and _acts(value)]
+        lacking = [part for part in _PROTOCOL if not callable(getattr(agent, part, None))]
+        why = f" {agent.__name__} lacks {' and '.join(lacking)}." if isinstance(agent, type) else ""
         raise AgentError(
-            f"{name!r} names no agent class with the methods reset and act; such classes there: "
-            f"{', '.join(classes) or 'none'}."
+            f"{name!r} names no agent class with the methods reset(episode, seed) and act(observation, info).{why} "
+            f"Such classes there: {', '.join(_agents_in(module)) or 'none'}."
         )
     try:
         describe(agent())
@@ -173,7 +184,11 @@ def _method(agent: Any, module: ModuleType, name: str) -> Method:
 
 
 def _acts(thing: object) -> bool:
-    return all(callable(getattr(thing, part, None)) for part in ("reset", "act"))
+    return all(callable(getattr(thing, part, None)) for part in _PROTOCOL)
+
+
+def _agents_in(module: ModuleType) -> list[str]:
+    return [name for name, thing in vars(module).items() if isinstance(thing, type) and _acts(thing)]
 
 
 def _load_module(place: str, class_name: str) -> ModuleType:

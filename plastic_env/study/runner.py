@@ -112,7 +112,7 @@ class Finished:
         return found
 
 
-def run_study(study: Study, folder: Path, running: Running | None = None, **fields: Any) -> Finished:
+def run_study(study: Study, folder: Path | str, running: Running | None = None, **fields: Any) -> Finished:
     """Run what isn't finished yet.
 
     Args:
@@ -125,7 +125,7 @@ def run_study(study: Study, folder: Path, running: Running | None = None, **fiel
         KeyboardInterrupt: after the workers have been stopped; finished runs stay.
     """
     running = replace(running or Running(), **fields)
-    cells = study.cells()  # its mistakes come first
+    folder, cells = Path(folder), study.cells()  # its mistakes come first
     with alone_in(folder):
         if study.tune and study.chosen is None:
             run_study(study.tuning, folder, running)

@@ -34,7 +34,7 @@ def from_npz(path: Path, name: str = "", classes: int | None = None, shape: Shap
         InvalidData: the file can't be read, or holds something else.
     """
     if not path.is_file():
-        raise InvalidData(f"{path} can't be read as a data set: there is no such file.")
+        raise InvalidData(f"{path} can't be read as a data set: there is no such file (looked in {Path.cwd()}).")
     return shared(name or path.stem, path, [path], lambda: _of_npz(path, classes, shape))
 
 

@@ -1,0 +1,40 @@
+"""What is released is whole, and says the same everywhere."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import plastic_env
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_versions_agree():
+    (project,) = re.findall(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    (citation,) = re.findall(r"^version: (.*)", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    latest = re.search(r"^## (\d+\.\d+\.\d+) \(", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1]
+    assert project == citation == latest == plastic_env.__version__
+
+
+def test_sdist_holds_all_that_is_kept(tmp_path):
+    ignore = shutil.ignore_patterns(".*", "build", "dist", "results", "*.egg-info", "__pycache__")
+    shutil.copytree(ROOT, tmp_path / "checkout", ignore=ignore)
+    build = "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"
+    arguments = [sys.executable, "-c", build, str(tmp_path)]
+    subprocess.run(arguments, cwd=tmp_path / "checkout", capture_output=True, check=True)
+    (made,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(made) as tar:
+        held = {name.partition("/")[2] for name in tar.getnames()}
+    folders = ("plastic_env", "agents", "scenarios", "benchmarks", "docs", "examples", "tests")
+    kept = {
+        path.relative_to(ROOT).as_posix()
+        for folder in folders
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert kept <= held
+    assert {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "pyproject.toml"} <= held
+    assert not [name for name in held if name.endswith(".pyc")]
