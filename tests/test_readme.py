@@ -1,4 +1,4 @@
-"""The README's code runs, and its tables are those of the code."""
+"""The code of the README and of the pages it leads to runs, and its tables are those of the code."""
 
 import os
 import re
@@ -14,28 +14,24 @@ from plastic_env.agents import DEMO, METHODS
 from plastic_env.cli import main
 from plastic_env.study.description import from_plain, tomllib
 
-PAGE = Path(__file__).parent.parent / "README.md"
-TEXT = PAGE.read_text()
-BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text()
+
+
+def blocks(page):
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
 
 
 def test_first_example_runs(capsys):
-    exec(compile(BLOCKS[0], "README.md", "exec"), {})
+    exec(compile(blocks("README.md")[0], "README.md", "exec"), {})
     found = re.fullmatch(r"mean online accuracy (0\.\d\d), live units \[64 64\]\n", capsys.readouterr().out)
     assert float(found[1]) > 0.6
 
 
-def test_example_agent_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    Path("mine.py").write_text(BLOCKS[1])
-    command = re.search(r"`plastic-env (compare --methods mine.py:Patient [^`]*)`", TEXT)[1].split()
-    assert main([*command, "--tasks", "10", "--seeds", "2", "--threads", "1"]) == 0
-    assert re.search(r"^Patient .* (1\d|2\d)\.\d  ", capsys.readouterr().out, re.MULTILINE)  # it has grown
-
-
 def test_example_study_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    Path("study.toml").write_text(re.search(r"```toml\n(.*?)```", TEXT, re.DOTALL)[1])
+    page = (ROOT / "docs" / "start" / "first_study.md").read_text()
+    Path("study.toml").write_text(re.search(r"```toml\n(.*?)```", page, re.DOTALL)[1])
     small = ["--seeds", "1", "--set", "tasks=3", "updates=4", "--tune-seeds", "9-9", "--threads", "1"]
     assert main(["run", "study.toml", *small]) == 0
     table = capsys.readouterr().out
@@ -45,13 +41,13 @@ def test_example_study_runs(tmp_path, monkeypatch, capsys):
 
 
 def test_example_study_of_its_page_is_one():
-    page = (Path(__file__).parent.parent / "docs" / "howto" / "studies.md").read_text()
+    page = (ROOT / "docs" / "howto" / "studies.md").read_text()
     study = from_plain(tomllib.loads(re.search(r"```toml\n(.*?)```", page, re.DOTALL)[1]), "the page")
     assert len(study.cells()) == 2 * 2 * 3 * 2
 
 
 def test_example_agent_of_its_page_runs(tmp_path, monkeypatch, capsys):
-    page = (Path(__file__).parent.parent / "docs" / "howto" / "agents.md").read_text()
+    page = (ROOT / "docs" / "howto" / "agents.md").read_text()
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1])
     command = re.search(r"^plastic-env (compare --methods mine.py:.*)$", page, re.MULTILINE)[1].split()
@@ -66,30 +62,31 @@ def width(table, method):
 
 
 def test_example_of_forks_runs(capsys):
-    exec(compile(BLOCKS[2], "README.md", "exec"), {})
+    exec(compile(blocks("docs/howto/edits.md")[0], "edits.md", "exec"), {})
     assert re.findall(r"newborns (.*)", capsys.readouterr().out) == ["(0, 0)", "(16, 16)", "(16, 16)"]
 
 
 def test_example_network_is_possible():
     scope = {}
-    exec(compile(BLOCKS[3], "README.md", "exec"), scope)
+    exec(compile(blocks("docs/howto/edits.md")[1], "edits.md", "exec"), scope)
     population = Population(1, (3, 32, 32), 10, scope["learner"])
     assert population.capacity == (512, 512, 256)
 
 
 def test_example_with_avalanche_runs():
     # in a process of its own: Avalanche's loggers write to what was the output when it was imported
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    log = subprocess.run([sys.executable, "-c", BLOCKS[4]], capture_output=True, text=True, check=True, env=env).stdout
+    env, code = {**os.environ, "OMP_NUM_THREADS": "1"}, blocks("docs/howto/avalanche.md")[-1]
+    log = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env).stdout
     assert 0.5 < float(re.search(r"relative plasticity (\d\.\d\d)\n", log)[1]) < 2
     for name in ("RelativePlasticity", "DormantFraction_Layer0", "GradientParity_Layer0"):
         assert f"{name}_Epoch/train_phase/train_stream/Task003 = " in log
 
 
 def test_example_film_is_made(tmp_path):
-    command = re.search(r"^plastic-env (watch .*--out )docs/life.gif$", TEXT, re.MULTILINE)[1].split()
+    page = (ROOT / "docs" / "howto" / "watching.md").read_text()
+    command = re.search(r"^plastic-env (watch .*--out )docs/life.gif$", page, re.MULTILINE)[1].split()
     assert main([*command, str(tmp_path / "life.gif"), "--set", "tasks=2", "updates=30"]) == 0
-    with Image.open(tmp_path / "life.gif") as made, Image.open(PAGE.parent / "docs" / "life.gif") as shown:
+    with Image.open(tmp_path / "life.gif") as made, Image.open(ROOT / "docs" / "life.gif") as shown:
         assert (made.size, made.n_frames) == (shown.size, shown.n_frames)
 
 
@@ -100,5 +97,5 @@ def test_methods_of_the_demo_are_listed(name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_all_methods_are_listed_on_their_page(name):
-    page = (Path(__file__).parent.parent / "docs" / "reference" / "methods.md").read_text()
+    page = (ROOT / "docs" / "reference" / "methods.md").read_text()
     assert f"| `{name}` | {METHODS[name].summary} |" in page
