@@ -10,6 +10,17 @@ from pathlib import Path
 import plastic_env
 
 ROOT = Path(__file__).parent.parent
+FOLDERS = ("plastic_env", "agents", "scenarios", "benchmarks", "docs", "examples", "tests")
+FILES = (
+    "README.md",
+    "CHANGELOG.md",
+    "CITATION.cff",
+    "CONTRIBUTING.md",
+    "RELEASING.md",
+    "LICENSE",
+    "Makefile",
+    "pyproject.toml",
+)
 
 
 def test_versions_agree():
@@ -20,21 +31,23 @@ def test_versions_agree():
 
 
 def test_sdist_holds_all_that_is_kept(tmp_path):
-    ignore = shutil.ignore_patterns(".*", "build", "dist", "results", "*.egg-info", "__pycache__")
-    shutil.copytree(ROOT, tmp_path / "checkout", ignore=ignore)
+    checkout = tmp_path / "checkout"
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, checkout / name)
+    for name in (*FILES, "MANIFEST.in"):
+        shutil.copy(ROOT / name, checkout)
     build = "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"
     arguments = [sys.executable, "-c", build, str(tmp_path)]
-    subprocess.run(arguments, cwd=tmp_path / "checkout", capture_output=True, check=True)
+    subprocess.run(arguments, cwd=checkout, capture_output=True, check=True)
     (made,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(made) as tar:
         held = {name.partition("/")[2] for name in tar.getnames()}
-    folders = ("plastic_env", "agents", "scenarios", "benchmarks", "docs", "examples", "tests")
     kept = {
         path.relative_to(ROOT).as_posix()
-        for folder in folders
+        for folder in FOLDERS
         for path in (ROOT / folder).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and not {"__pycache__", "_build", "modules"} & set(path.parts)  # which are made of others
     }
     assert kept <= held
-    assert {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "pyproject.toml"} <= held
+    assert set(FILES) <= held
     assert not [name for name in held if name.endswith(".pyc")]

@@ -110,5 +110,6 @@ plt.show()
 
 # %% [markdown]
 # That about doubles the gradient which newborns get, at birth and later; nobody reaches parity here either.
-# `plastic-env list rules` shows what else an edit may say, and the page on newborns on real images compares rules at
-# more length. Next: [a policy in twenty lines, and how to compare it fairly](2_a_policy_compared.md).
+# `plastic-env list rules` shows what else an edit may say, and
+# [newborns on real images](../results/newborns_on_images.md) compares rules at more length. Next:
+# [a policy in twenty lines, and how to compare it fairly](2_a_policy_compared.md).

@@ -70,4 +70,4 @@ for ax, scenario in zip(axes, finished.scenarios, strict=True):
 plt.show()
 
 # %% [markdown]
-# That is the tour. What a study may hold, and what its folder keeps, is described on the page on studies.
+# That is the tour. What a study may hold, and what its folder keeps, is described in [studies](../howto/studies.md).
