@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench typecheck clean
+.PHONY: demo test docs bench typecheck clean
 
 demo: .venv/installed
 	$(BIN)/plastic-env compare
@@ -12,6 +12,11 @@ test: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(MAKE) --no-print-directory typecheck
 	$(BIN)/python -m pytest
+
+# no network is needed; a warning, such as a link that leads nowhere, is an error
+docs: .venv/installed-docs
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo docs/_build/html/index.html
 
 bench: .venv/installed-dev
 	$(BIN)/python benchmarks/speed
@@ -35,5 +40,9 @@ typecheck: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@ .venv/installed
 
+.venv/installed-docs: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@ .venv/installed
+
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist docs/_build docs/reference/modules *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

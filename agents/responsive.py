@@ -18,6 +18,7 @@ class RecycleAfterFall(Bearing):
     Those batches have taught the optimizer of gradients that the edit makes obsolete, and Adam's second moments would
     keep learning slow for hundreds of updates: with most units new, all of its state starts anew.
 
+    insertion, optimizer_state: how newborns enter (see `Bearing`).
     look: batches. fall: of accuracy, against the step before, beyond which units are recycled.
     fraction: of the live units then; those of least contribution utility go. weak: fraction after a lesser fall, with
         the optimizer's state kept.

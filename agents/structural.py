@@ -65,7 +65,7 @@ class Bearing(Dense):
 class Recycle(Bearing):
     """At every shift, replaces the least useful units of each layer by newborns.
 
-    fraction: of the live units. rule: how they are chosen.
+    insertion: how newborns enter (see `Bearing`). fraction: of the live units. rule: how they are chosen.
     """
 
     insertion: str = "fresh"

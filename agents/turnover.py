@@ -42,7 +42,7 @@ class GrowPrune(Looking):
     (Mocanu et al. 2018: random ones) and RigL (Evci et al. 2020: those of the largest gradient) do with weights.
 
     The fraction that changes falls as (share / 2)(1 + cos(pi t / T)), T being the stream's length. Slots that have just
-    been pruned are candidates, too, with the weights that they began with. Needs dormant slots.
+    been pruned are candidates, too, with the weights that they began with. Needs dormant slots. rule: which units grow.
     """
 
     share: float = 0.3
@@ -59,7 +59,10 @@ class GrowPrune(Looking):
 @dataclass
 class CubicPrune(Staged):
     """Magnitude pruning without rewinding, fast at first and slower later: of what is to go, (1 - t / T)^3 is still
-    there (Zhu & Gupta 2017, arXiv 1710.01878)."""
+    there (Zhu & Gupta 2017, arXiv 1710.01878).
+
+    target: fraction of the slots that is live in the end.
+    """
 
     target: float = TARGET
 
@@ -74,7 +77,10 @@ class CubicPrune(Staged):
 @dataclass
 class Growing(Looking):
     """One new random unit in every layer at equal distances, until the slots are full; nothing is frozen, and nothing
-    is removed (Kong & Sutton 2026, arXiv 2608.01475, AGN: a unit every 3,000 to 24,000 samples)."""
+    is removed (Kong & Sutton 2026, arXiv 2608.01475, AGN: a unit every 3,000 to 24,000 samples).
+
+    insertion: how newborns enter (see `Bearing`).
+    """
 
     every: int = 200
     insertion: str = "fresh"

@@ -29,7 +29,7 @@ STREAMS = ("PermutedDigits-small-v0", "RandomLabelDigits-small-v0")
 COHORTS = (1, 2, 4, 8, 13, 26)  # 26 units come, from 6 to 32 of 64 slots
 UNTIL = (0.5, 1.0)
 TUNING = 1000  # the first of the seeds to tune on
-PICTURE = Path("docs/time_to_integrate.png")
+PICTURE = Path("docs/results/time_to_integrate.png")
 # at constant width the number of events is not fixed: schedules go on to the stream's end
 ENDLESS = "+events=1000+until=1.0"
 FIXED = {

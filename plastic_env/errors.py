@@ -52,6 +52,10 @@ class FileError(PlasticEnvError):
     """A file or folder that cannot be read or written."""
 
 
+class BackendError(PlasticEnvError):
+    """A place to run studies that cannot be reached, is of another version, or lacks something."""
+
+
 def look_up(table: Mapping[str, Value], name: object, kind: str) -> Value:
     """Return `table[name]`, or raise `UnknownName` that lists the names and the nearest one."""
     if isinstance(name, str) and name in table:

@@ -22,6 +22,9 @@ class Domains(Family):
         sample is shown; inputs have variance 1. contrast: what is left of each sample's differences from its own mean
         in each task. The conditions come back from the start when there are more tasks than that.
     tasks: how many. updates: batches per task. batch_size: samples per batch, drawn in shuffled passes.
+
+    Raises:
+        InvalidSetting: values outside of these.
     """
 
     data: str = "digits"

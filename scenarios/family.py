@@ -16,7 +16,11 @@ from plastic_env.streams.stream import Chain, Task, epochs, task_rng
 
 
 class Family:
-    """Base of the frozen settings of a family: refuses whole numbers below 1 and shares outside of 0 to 1."""
+    """Base of the frozen settings of a family: refuses whole numbers below 1 and shares outside of 0 to 1.
+
+    Raises:
+        InvalidSetting: such values.
+    """
 
     @property
     def digest(self) -> str:
@@ -42,7 +46,11 @@ def check_share(name: str, value: object) -> None:
 
 
 def some(data: Dataset, images: int | None, seed: int) -> np.ndarray:
-    """Rows of the training samples that a stream uses: so many, drawn by its seed, or all."""
+    """Rows [images] of the training samples that a stream uses: so many, drawn by its seed, or all.
+
+    Raises:
+        InvalidSetting: the data set has fewer.
+    """
     if images is None:
         return np.arange(len(data.train))
     if images > len(data.train):
@@ -56,8 +64,8 @@ def ordered(rows: np.ndarray, updates: int, batch_size: int, rng: np.random.Gene
 
 
 def shuffled(values: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """A copy in which a share of the values, drawn at random, have changed places: at least two if any, and those as a
-    random cycle, so that each of them moves."""
+    """A copy of values [n] in which a share of them, drawn at random, have changed places: at least two if any, and
+    those as a random cycle, so that each of them moves."""
     count = min(len(values), max(2, round(share * len(values)))) if share > 0 and len(values) > 1 else 0
     places, moved = rng.permutation(len(values))[:count], values.copy()
     moved[places] = values[np.roll(places, 1)]
@@ -65,8 +73,8 @@ def shuffled(values: np.ndarray, share: float, rng: np.random.Generator) -> np.n
 
 
 def permutations(count: int, strength: float, seed: int) -> Callable[[int, np.random.Generator], np.ndarray]:
-    """The order of so many things by task, from its index and its generator: drawn anew at strength 1; else a share of
-    them changes places from each task to the next, from the natural order on."""
+    """The order [count] of so many things by task, from its index and its generator: drawn anew at strength 1; else a
+    share of them changes places from each task to the next, from the natural order on."""
 
     def change(order: np.ndarray, index: int, rng: np.random.Generator) -> np.ndarray:
         return shuffled(order, strength, rng)
@@ -81,11 +89,11 @@ def class_order(data: Dataset, seed: int) -> np.ndarray:
 
 
 def rows_of(samples: Samples, classes: Sequence[int] | np.ndarray) -> np.ndarray:
-    """The rows of the samples of these classes, in their own order."""
+    """The rows [k] of the samples of these classes, in their own order."""
     return np.flatnonzero(np.isin(samples.targets.numpy(), classes))
 
 
 def of_classes(data: Dataset, classes: np.ndarray, updates: int, batch_size: int, rng: np.random.Generator) -> Task:
-    """A task of some of the classes, by their own labels."""
+    """A task of some of the classes [k], by their own labels."""
     order = ordered(rows_of(data.train, classes), updates, batch_size, rng)
     return Task(data.train, order, test=data.test, test_rows=torch.from_numpy(rows_of(data.test, classes)))

@@ -37,10 +37,10 @@ class Shift:
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What a task looks like: label says which earlier task it is, if it is one."""
+    """What a task looks like: label says which earlier task it is, if it is one; images are turned by degrees."""
 
-    places: np.ndarray  # [features] which pixel of the turned image each one shows
-    names: np.ndarray  # [classes]
+    places: np.ndarray  #: [features] which pixel of the turned image each one shows
+    names: np.ndarray  #: [classes]
     degrees: float
     label: int
 
@@ -57,6 +57,9 @@ class MixedShifts(Family):
     kinds, strengths: what they are drawn from, each equally likely: name one twice to draw it twice as often.
     shortest, longest: updates of a task, drawn log-uniformly. updates: of the whole stream; the last task takes what is
         left. batch_size: samples per batch, drawn in shuffled passes. split: "train" or "test" (see `SPLITS`).
+
+    Raises:
+        InvalidSetting, UnknownName: values outside of these.
     """
 
     data: str = "digits"

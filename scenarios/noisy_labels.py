@@ -22,6 +22,9 @@ class NoisyLabels(Family):
     data: name of the data set. images: how many of its training images are used, the same in all tasks; None for all.
     noise: share of wrong labels in each task, from the first to the last. updates: batches per task.
     batch_size: samples per batch, drawn in shuffled passes.
+
+    Raises:
+        InvalidSetting: values outside of these.
     """
 
     data: str = "digits"

@@ -70,6 +70,9 @@ def test_importing_loads_nothing_heavy():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+    code = "import sys, plastic_env.study.runner; print([m for m in ('ray', 'wandb', 'avalanche') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
 
 
 def test_wheel_holds_agents_and_scenarios_inside_the_package(tmp_path):

@@ -355,7 +355,10 @@ def test_the_example_of_a_bandit_lives(tmp_path):
 
 
 def test_the_tutorial_shows_the_example():
-    page, example = (ROOT / "docs" / "tutorial.md").read_text(), (ROOT / "examples" / "bandit.py").read_text()
+    page, example = (
+        (ROOT / "docs" / "tutorials" / "bandit.md").read_text(),
+        (ROOT / "examples" / "bandit.py").read_text(),
+    )
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     assert example.endswith(code)
     assert len([line for line in code.splitlines() if line.strip()]) <= 32

@@ -224,7 +224,7 @@ def test_spending_scores_and_differences():
 
 
 def test_the_page_on_pictures_names_what_there_is_and_its_code_runs(tmp_path, monkeypatch):
-    page = (Path(__file__).parent.parent / "docs" / "pictures.md").read_text()
+    page = (Path(__file__).parent.parent / "docs" / "howto" / "pictures.md").read_text()
     drawn = {name for name in plots.__all__ if name.startswith("draw_") or name.endswith("_figure")}
     parts = {"draw_accuracy", "draw_edits", "draw_lines"}  # of the first figure
     assert set(re.findall(r"`(draw_\w+\w|\w+_figure)`", page)) == drawn - parts

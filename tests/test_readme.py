@@ -45,13 +45,13 @@ def test_example_study_runs(tmp_path, monkeypatch, capsys):
 
 
 def test_example_study_of_its_page_is_one():
-    page = (Path(__file__).parent.parent / "docs" / "studies.md").read_text()
+    page = (Path(__file__).parent.parent / "docs" / "howto" / "studies.md").read_text()
     study = from_plain(tomllib.loads(re.search(r"```toml\n(.*?)```", page, re.DOTALL)[1]), "the page")
     assert len(study.cells()) == 2 * 2 * 3 * 2
 
 
 def test_example_agent_of_its_page_runs(tmp_path, monkeypatch, capsys):
-    page = (Path(__file__).parent.parent / "docs" / "agents.md").read_text()
+    page = (Path(__file__).parent.parent / "docs" / "howto" / "agents.md").read_text()
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1])
     command = re.search(r"^plastic-env (compare --methods mine.py:.*)$", page, re.MULTILINE)[1].split()
@@ -100,5 +100,5 @@ def test_methods_of_the_demo_are_listed(name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_all_methods_are_listed_on_their_page(name):
-    page = (Path(__file__).parent.parent / "docs" / "methods.md").read_text()
+    page = (Path(__file__).parent.parent / "docs" / "reference" / "methods.md").read_text()
     assert f"| `{name}` | {METHODS[name].summary} |" in page

@@ -1,7 +1,9 @@
 """Studies that are interrupted, damaged, tracked, or made of runs that fail."""
 
 import json
+import os
 import pickle
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +15,10 @@ from plastic_env.cli import main
 from plastic_env.errors import FileError
 from plastic_env.study import checkpoints, results
 from plastic_env.study.checkpoints import Checkpoint
+from plastic_env.study.groups import Report
+from plastic_env.study.jobs import Job, Retrying, gathered
 from plastic_env.study.living import Lives
+from plastic_env.study.lock import LOCK, alone_in
 from plastic_env.study.runner import run_study
 from plastic_env.study.status import status
 from plastic_env.study.sweep import Study
@@ -49,6 +54,16 @@ class Guarded(Drawing):
 class Deadly(Drawing):
     def act(self, observation, info):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Mortal(Drawing):
+    learner = LearnerSettings(hidden=(4,))
+
+    def act(self, observation, info):
+        if info["updates"] > 5 and not os.path.exists("died"):
+            open("died", "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().act(observation, info)
 
 
 class Failing(Drawing):
@@ -152,13 +167,58 @@ def test_a_checkpoint_that_cannot_be_read_is_left(agents):
             file.unlink()
 
 
-def test_a_process_that_dies_fails_its_own_runs_only(agents):
-    study = study_of(f"{agents}Deadly", "dense", f"{agents}Drawing")
-    finished = run_study(study, Path("out"), threads=2, show_progress=False)
+def test_a_process_that_dies_is_tried_again_once_and_fails_its_own_runs_only(agents):
+    study = study_of(f"{agents}Deadly", "dense", f"{agents}Drawing", f"{agents}Mortal")
+    finished = run_study(study, Path("out"), threads=2, checkpoint_minutes=0, show_progress=False)
     assert set(finished.failures) == {(method, seed) for method in ("Deadly", "Drawing") for seed in (0, 1)}
-    assert list(finished.results) == ["dense"]  # those that were stacked with it died with it
+    assert list(finished.results) == ["dense", "Mortal"]  # those that were stacked with Deadly died with it
     assert all("The process died (exit code -9)" in why for why in finished.failures.values())
+    assert all("It was tried 2 times." in why for why in finished.failures.values())
     assert status(study, Path("out")).failed == len(finished.failures)
+    assert Path("out/study.log").read_text().count("begun again: The process died (exit code -9)") == 2
+    run_study(study_of("dense", f"{agents}Mortal"), Path("undisturbed"), show_progress=False)
+    assert contents("out") == contents("undisturbed")
+
+
+def test_a_job_that_is_lost_takes_back_what_it_told():
+    told = []
+    job = Job(study_of(), 0, ("a",), Path("out"), False, 0)
+    retrying = Retrying([job], [[]], lambda _, message: told.append(message))
+    assert retrying.waiting.pop() == job
+    retrying.tell(job, 3)
+    retrying.tell(job, 4)
+    retrying.lost(job, "Gone.")
+    assert told == [3, 4, -7, "a and what is trained with it are begun again: Gone."]
+    assert retrying.waiting.pop() == job
+    retrying.tell(job, 5)
+    retrying.lost(job, "Gone.")
+    assert told[4:] == [5, -5, Report()]
+    assert not retrying.waiting
+
+
+def test_progress_is_gathered_and_none_of_it_lost():
+    assert list(gathered([1, 2, 3, Report()], patience=60)) == [6, Report()]
+    assert list(gathered([1, 2, 3, Report()], patience=0)) == [1, 2, 3, Report()]
+
+
+def test_a_folder_has_one_process_at_a_time(tmp_path, capsys):
+    hold = "import sys, time; from plastic_env.study.lock import alone_in\n"
+    hold += "with alone_in(__import__('pathlib').Path(sys.argv[1])): print('has it', flush=True); time.sleep(100)"
+    other = subprocess.Popen([sys.executable, "-c", hold, tmp_path], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout.readline() == "has it\n"
+        for command in (["run", *FLAGS, "--methods", "dense"], ["compare", *FLAGS, "--methods", "dense"]):
+            code, _, err = run(capsys, *command, "--out", tmp_path)
+            assert code == 2
+            assert f"Another run is at work in {tmp_path}: process {other.pid} on " in err
+        assert [file.name for file in tmp_path.iterdir()] == [LOCK]
+    finally:
+        other.kill()  # which leaves the file
+        other.communicate()
+    assert run(capsys, "run", *FLAGS, "--methods", "dense", "--out", tmp_path)[0] == 0
+    assert not (tmp_path / LOCK).exists()
+    with alone_in(tmp_path), alone_in(tmp_path / "." / "x" / ".."):  # the same
+        assert (tmp_path / LOCK).read_text().startswith(f"process {os.getpid()} on ")
 
 
 def test_a_group_that_cannot_begin_fails_alone_and_says_why(tmp_path, capsys):
@@ -299,10 +359,20 @@ def test_a_missing_package_is_named(tmp_path, capsys, monkeypatch, package, modu
     assert not (tmp_path / "out").exists()
 
 
+def test_a_missing_ray_is_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    code, _, err = run(capsys, "run", *FLAGS, "--methods", "dense", "--backend", "ray", "--out", tmp_path / "out")
+    assert code == 2
+    assert "ray can't be imported" in err
+    assert "pip install 'plastic_env[ray]'" in err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--backend", "ray"], "Unknown backend 'ray'. Known: here, processes"),
+        (["--backend", "rya"], "Unknown backend 'rya'. Did you mean 'ray'?"),
+        (["--address", "auto"], "The address 'auto' is of no use; it is for the backend ray"),
         (["--track", "tensorbord"], "Did you mean 'tensorboard'"),
         (["--checkpoint-minutes", "-1"], "checkpoint_minutes is -1.0; give 0 or more"),
         (["--axis", "lr"], "--axis 'lr' is no axis; give NAME=VALUE,VALUE"),

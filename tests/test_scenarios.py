@@ -418,7 +418,7 @@ def test_samples_are_scaled_as_they_are_fetched():
 
 
 def test_the_page_on_streams_lists_all_of_them():
-    page = (Path(__file__).parent.parent / "docs" / "scenarios.md").read_text()
+    page = (Path(__file__).parent.parent / "docs" / "reference" / "scenarios.md").read_text()
     for name in SCENARIOS:
         assert f"`{name}`" in page
         family = type(SCENARIOS[name]).__module__.rpartition(".")[2]

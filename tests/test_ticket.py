@@ -374,7 +374,7 @@ def test_what_went_wrong_is_told():
 
 
 def test_the_example_of_its_page_runs(tmp_path, monkeypatch, capsys):
-    page = (Path(__file__).parent.parent / "docs" / "cycle_and_ticket.md").read_text()
+    page = (Path(__file__).parent.parent / "docs" / "results" / "cycle_and_ticket.md").read_text()
     monkeypatch.chdir(tmp_path)
     exec(compile(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], "cycle_and_ticket.md", "exec"), {})
     assert re.fullmatch(r"grow \[.*\]\nprune \[.*\]\n", capsys.readouterr().out)

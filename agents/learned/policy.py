@@ -71,7 +71,11 @@ class Network:
 
     @staticmethod
     def widths(features: int, hidden: tuple[int, ...], sizes: tuple[int, ...], head: str) -> tuple[int, ...]:
-        """Inputs and outputs of all layers of such a network."""
+        """Inputs and outputs of all layers of such a network.
+
+        Raises:
+            UnknownName: no such head.
+        """
         look_up(HEADS, head, "head of a policy")
         return (features, *hidden, len(sizes) if head == "ordinal" else sum(sizes))
 

@@ -25,6 +25,9 @@ class PlasticVecEnv(VecEnv):
         seeds: each episode's seed; None: as `seed()` says, then drawn on from there.
         twins: by seed, [updates + 1] a share of TAOA up to each update, which is subtracted from rewards.
         scale: what rewards are multiplied by.
+
+    Raises:
+        InvalidSetting: twins without seeds. UnknownName: no such field.
     """
 
     def __init__(

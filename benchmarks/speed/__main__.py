@@ -1,7 +1,7 @@
 """How fast learners are trained, side by side in one run: `make bench`, or python benchmarks/speed.
 
 Contestants take turns, so that the machine's moods hit all alike; figures are medians, ratios of medians first. Writes
-docs/speed.md and docs/speed.png.
+docs/results/speed.md and docs/results/speed.png.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from drawing import draw
 from plastic_env import Population
 from plastic_env.learner.compute import training_macs
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "results"
 HERE = Path(__file__).parent
 PLAIN = "plain PyTorch loop"
 

@@ -70,13 +70,13 @@ class Memory:
         return Memory, (self.limit,)
 
     def get(self, key: tuple[str, int]) -> Tensor | None:
-        """What is kept under that name."""
+        """The samples of a task that are kept under that name, [samples, ...]; None if they are not."""
         if key in self._kept:
             self._kept.move_to_end(key)
         return self._kept.get(key)
 
     def keep(self, key: tuple[str, int], made: Tensor) -> Tensor:
-        """Keep it, and forget what has not been used for longest."""
+        """Keep the samples [samples, ...] of a task, and forget what has not been used for longest."""
         self._kept[key] = made
         while len(self._kept) > 1 and sum(each.nbytes for each in self._kept.values()) > self.limit:
             self._kept.popitem(last=False)

@@ -119,7 +119,7 @@ class DormantFraction(FeatureMetric):
     """Fraction of a layer's units with a ReDo score of at most .025 (Sokar et al. 2023)."""
 
     def of(self, features: Tensor) -> Tensor:
-        """See `diagnostics.dormant_fraction`."""
+        """Of features [samples, units], a number: see `diagnostics.dormant_fraction`."""
         return diagnostics.dormant_fraction(features, torch.ones(features.shape[1], device=features.device).bool())
 
 
@@ -127,7 +127,7 @@ class EffectiveRank(FeatureMetric):
     """exp of the entropy of the normalised singular values of a layer's features (Roy & Vetterli 2007)."""
 
     def of(self, features: Tensor) -> Tensor:
-        """See `diagnostics.effective_rank`."""
+        """Of features [samples, units], a number: see `diagnostics.effective_rank`."""
         return diagnostics.effective_rank(diagnostics.singular_values(features))
 
 

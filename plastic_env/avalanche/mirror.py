@@ -29,7 +29,8 @@ Named = MutableMapping[str, nn.Parameter]
 class Place(NamedTuple):
     """One tensor of a module, and where a population's layer keeps it.
 
-    name: of the module in the network, with a dot. row: of `Layer.vectors`, or None for the weights.
+    name: of the module in the network, with a dot. attribute: of the module, that holds the tensor. row: of
+        `Layer.vectors`, or None for the weights.
     """
 
     module: nn.Module
@@ -39,16 +40,16 @@ class Place(NamedTuple):
 
     @property
     def value(self) -> Tensor:
-        """The tensor now."""
+        """The tensor now: weights [out, in, ...] or a vector [out]."""
         found: Tensor = getattr(self.module, self.attribute)
         return found
 
     def of(self, layer: Layer) -> Tensor:
-        """The same numbers in one learner's layer: a view."""
+        """The same numbers in one learner's layer: a view, [out, columns] or [out]."""
         return layer.weight if self.row is None else layer.vectors[self.row]
 
     def shape(self, numbers: Tensor) -> torch.Size:
-        """The shape that the tensor must have to hold a layer's numbers."""
+        """The shape that the tensor must have to hold a layer's numbers [out, columns] or [out]."""
         if self.row is None and isinstance(self.module, nn.Conv2d):
             kernel = self.module.kernel_size
             return torch.Size((len(numbers), numbers[0].numel() // (kernel[0] * kernel[1]), *kernel))
@@ -87,7 +88,7 @@ class Mirror:
         """Check that the network and the learner that was read from it say the same of some samples.
 
         Args:
-            model: the network. x: a minibatch. tasks: its task labels.
+            model: the network. x: a minibatch [batch, ...]. tasks: its task labels [batch].
 
         Raises:
             InvalidSetting: they don't: activations or normalisation are others.
@@ -205,7 +206,11 @@ class Mirror:
 
 def inputs_of(model: nn.Module) -> Shape:
     """What a network takes: features or, if it begins with a convolution, the shape of the images that the module
-    before makes of these."""
+    before makes of these.
+
+    Raises:
+        InvalidSetting: it has no nn.Linear, and nothing that makes images.
+    """
     for module in model.modules():
         if isinstance(module, nn.Unflatten):
             channels, height, width = module.unflattened_size

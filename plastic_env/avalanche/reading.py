@@ -28,7 +28,7 @@ class Part:
     shape: of a sample, as it came. label: the experience's task label, None if it has none or several.
     """
 
-    samples: Samples
+    samples: Samples  #: with the labels of the benchmark
     shape: tuple[int, ...]
     label: int | None
 

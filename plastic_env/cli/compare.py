@@ -29,12 +29,14 @@ def add(commands: Commands) -> None:
 def _compare(asked: argparse.Namespace) -> int:
     from plastic_env.study.compare import compare_all
     from plastic_env.study.description import keep_study
+    from plastic_env.study.lock import alone_in
 
     study = study_of(asked)
     out = folder_of(study, asked)
     study.cells()  # mistakes come before anything is written
     with ExitStack() as closing:
         running = running_of(asked, out, closing)
+        closing.enter_context(alone_in(out))
         keep_study(study, out)
         found = compare_all(study, out, running=running)
     if asked.json:

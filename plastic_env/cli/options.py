@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from contextlib import ExitStack
 from dataclasses import replace
@@ -110,8 +109,19 @@ def folder_of(study: Study, asked: argparse.Namespace) -> Path:
 def add_running(parser: argparse.ArgumentParser) -> None:
     """How to run it."""
     group = parser.add_argument_group("running")
-    group.add_argument("--threads", type=int, metavar="N", help="cores to use (default: all)")
-    group.add_argument("--backend", metavar="B", help="here or processes (default: processes, if there are cores)")
+    group.add_argument("--threads", type=int, metavar="N", help="cores to use (default: all, of all machines)")
+    group.add_argument(
+        "--backend",
+        metavar="B",
+        help="here, processes, or ray for many machines (needs plastic_env[ray]) (default: processes, if there are "
+        "cores)",
+    )
+    group.add_argument(
+        "--address",
+        metavar="A",
+        help="of the Ray cluster: auto on a machine that belongs to one, or HOST:PORT (default: that of RAY_ADDRESS, "
+        "else Ray is started on this machine alone)",
+    )
     group.add_argument("--overwrite", action="store_true", help="run everything again")
     group.add_argument(
         "--checkpoint-minutes",
@@ -133,7 +143,7 @@ def running_of(asked: argparse.Namespace, folder: Path, closing: ExitStack) -> R
     """How to run it. closing: closes what must be closed in the end.
 
     Raises:
-        PlasticEnvError: an option that makes no sense.
+        InvalidSetting: an option that makes no sense. PlasticEnvError: a place to track that there isn't.
     """
     from plastic_env.study.runner import Running
     from plastic_env.study.tracking import open_sink
@@ -141,8 +151,9 @@ def running_of(asked: argparse.Namespace, folder: Path, closing: ExitStack) -> R
     if asked.threads is not None and asked.threads < 1:
         raise InvalidSetting(f"--threads is {asked.threads}; give a whole number of at least 1.")
     running = Running(
-        asked.threads or _cores(),
+        asked.threads,
         asked.backend,
+        asked.address,
         overwrite=asked.overwrite,
         checkpoint_minutes=asked.checkpoint_minutes,
     )
@@ -161,7 +172,3 @@ def _axes(given: list[str], option: str) -> dict[str, tuple[Any, ...]]:
             raise InvalidSetting(f"{option} {text!r} is no axis; give NAME=VALUE,VALUE, such as lr=0.01,0.001.")
         axes[name] = tuple(named_value(f"{name}={value}")[1] for value in re.split(_COMMAS, values))
     return axes
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

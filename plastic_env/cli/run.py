@@ -54,6 +54,7 @@ def _resume(asked: argparse.Namespace) -> int:
 
 def _carry_out(study: Study, folder: Path, asked: argparse.Namespace) -> int:
     from plastic_env.study.description import check_versions, keep_study
+    from plastic_env.study.lock import alone_in
     from plastic_env.study.runner import run_study
     from plastic_env.study.status import status
 
@@ -62,6 +63,7 @@ def _carry_out(study: Study, folder: Path, asked: argparse.Namespace) -> int:
         check_versions(folder)
     with ExitStack() as closing:
         running = running_of(asked, folder, closing)
+        closing.enter_context(alone_in(folder))
         keep_study(study, folder)
         finished = run_study(study, folder, running)
     found = status(study, folder)

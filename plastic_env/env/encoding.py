@@ -166,6 +166,9 @@ class Codec:
     """Speaks Gymnasium for the learners of a lifetime.
 
     illegal: what to do about counts that are in the space, but not possible now (see `ILLEGAL`).
+
+    Raises:
+        UnknownName: no such treatment.
     """
 
     def __init__(self, lifetime: Lifetime, illegal: str = "clip") -> None:
@@ -268,7 +271,7 @@ def layer_field(observation: Mapping[str, np.ndarray], name: str) -> np.ndarray:
 
 
 def global_field(observation: Mapping[str, np.ndarray], name: str) -> float:
-    """One global field."""
+    """One global field of one observation: a number in [-1, 1]."""
     return float(observation["global"][GLOBAL_FIELDS.index(name)])
 
 

@@ -35,6 +35,9 @@ class EpisodeSettings:
     tests: what is tested at the end of each task that a step ends with (see `TESTS`). Agents don't see it, nor are they
         charged for it.
     compute_cap: multiply-accumulates after which an episode is truncated, or None.
+
+    Raises:
+        InvalidSetting, UnknownName: values outside of these.
     """
 
     learner: LearnerSettings = field(default_factory=LearnerSettings)
@@ -85,7 +88,10 @@ class Start:
 
 @dataclass(frozen=True)
 class Plan:
-    """What an agent asks for in one step: an edit, and the updates to train before it decides again."""
+    """What an agent asks for in one step.
+
+    edit: what is done first. budget: updates to train before it decides again, from 1 to `EpisodeSettings.max_budget`.
+    """
 
     edit: Edit = field(default_factory=Edit)
     budget: int = 1
@@ -93,8 +99,12 @@ class Plan:
 
 @dataclass
 class Ledger:
-    """Multiply-accumulates of n learners, [n] int64 each, at live width. Tests are the researcher's, not the learner's:
-    they are counted, but not charged, since what is charged tells of them."""
+    """Multiply-accumulates of n learners, [n] int64 each, at live width.
+
+    training, probes, edits: forward and backward passes of training, of probes, and of what scores units for edits.
+    tests: those of tests are the researcher's, not the learner's. They are counted, but not charged, since what is
+        charged tells of them.
+    """
 
     training: np.ndarray
     probes: np.ndarray
@@ -116,7 +126,8 @@ class Ledger:
 class Outcome:
     """What happened to one learner in one step.
 
-    start, stop: the updates it covered, start <= u < stop.
+    plan: what was carried out, which is what was asked for as far as that was possible.
+    start, stop: the updates it covered, start <= u < stop. stream_updates: of the whole stream.
     accuracy, loss: [stop - start] each batch's before it was trained on.
     live: live units per editable layer.
     newborns: units born at this step's edit, per editable layer.
@@ -129,6 +140,8 @@ class Outcome:
     weights: [stop - start] what each batch counts for the stream's score; over the whole stream they add up to 1.
     macs: multiply-accumulates of the step.
     shift: whether it ended at a task boundary; always False when boundaries are hidden.
+    diverged: whether training blew up. terminated: whether the life is over: the stream is used up, or the learner has
+        diverged. truncated: whether the compute cap has ended it.
     """
 
     plan: Plan

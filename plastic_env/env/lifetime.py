@@ -42,6 +42,9 @@ class Lifetime:
         device, dtype: where and in which precision learners are computed.
         threads: CPU threads to compute with: they share the learners, and results are the same bit for bit whatever
             their number. A single learner is computed by one.
+
+    Raises:
+        InvalidSetting: no scenario, or samples too few for batch normalisation.
     """
 
     def __init__(
@@ -201,6 +204,9 @@ class Lifetime:
         but for the update at which training stops once a learner has diverged.
 
         accuracy: of the batches so far in this step, [k].
+
+        Raises:
+            InvalidSetting: `every` is no whole number of at least 1.
         """
         if not is_whole(every, 1):
             raise InvalidSetting(f"every is {every!r}; give a whole number of at least 1.")

@@ -57,7 +57,7 @@ def fresh_accuracy(
 
 
 def relative_plasticity(accuracy: np.ndarray, fresh: np.ndarray) -> float:
-    """Online accuracy over that of a fresh network on the same batches; below 1, plasticity has been lost.
+    """Online accuracy [updates] over that of a fresh network on the same batches; below 1, plasticity has been lost.
 
     Where the fresh network gets nothing right, the ratio is 1 if the learner gets nothing right either, else infinite.
     """

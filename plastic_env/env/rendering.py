@@ -29,7 +29,8 @@ LISTED = 4  # layers whose numbers are listed one by one
 class Row:
     """An editable layer.
 
-    kind: "dense" or "conv". units: the live ones. values: [live] what they are coloured by: ages in updates, or log
+    kind: "dense" or "conv". slots: how many. units: the live ones.
+    values: [live] what they are coloured by: ages in updates, or log
     gradient parities (NaN: not to be told).
     """
 
@@ -49,9 +50,10 @@ class Row:
 class Frame:
     """A moment of a life.
 
-    colour: one of `COLOURS`. updates: of the whole stream.
+    rows: the editable layers. colour: one of `COLOURS`. updates: of the whole stream.
     accuracy: [updates used up] each batch's before it was trained on; NaN where nobody watched.
     shifts: that have been; None when boundaries are hidden. edits: with the updates at which they were made.
+    diverged: whether training blew up.
     """
 
     rows: Sequence[Row]

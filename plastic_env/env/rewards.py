@@ -18,7 +18,11 @@ def online_accuracy(outcome: Outcome) -> float:
 
 
 def find_reward(reward: str | Reward) -> Reward:
-    """The reward called `reward`; a function is returned as it is."""
+    """The reward called `reward`; a function is returned as it is.
+
+    Raises:
+        UnknownName: no such reward.
+    """
     if callable(reward):
         return reward
     return look_up(REWARDS, reward, "reward")

@@ -48,6 +48,9 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
         colour: what units are coloured by in pictures: "age" or (gradient) "parity".
         device, dtype: where and in which precision the learner is computed. threads: CPU threads for `fork`.
 
+    Raises:
+        InvalidSetting, UnknownName: values outside of these.
+
     >>> env = gymnasium.make("plastic_env/PermutedDigits-small-v0")                    # doctest: +SKIP
     >>> observation, info = env.reset(seed=0)                                    # doctest: +SKIP
     >>> action = env.unwrapped.episode.action(recycle=8, budget=100)             # doctest: +SKIP
@@ -57,7 +60,7 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
     metadata: dict[str, Any] = {  # noqa: RUF012 (Gymnasium's convention)
         "render_modes": RENDER_MODES,
         "render_fps": 4,
-    }  # of an instance: the modes that can be had here
+    }  #: of an instance: the modes that can be had here
 
     def __init__(
         self,

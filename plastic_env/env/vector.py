@@ -25,7 +25,11 @@ class PlasticVectorEnv(VectorEnv[Observation, Action, np.ndarray]):
 
     Learner i with seed s lives the same life as a `PlasticEnv` reset with seed s, but for rounding. Autoreset is
     NEXT_STEP: the step after an episode's end ignores that learner's action and begins its next episode.
-    Arguments as for `PlasticEnv`; observations, actions and infos are batched in Gymnasium's way.
+    Arguments as for `PlasticEnv`; observations, actions and infos are batched in Gymnasium's way: each of their arrays
+    has [n] in front. Nothing is drawn, so that `render_mode` is None.
+
+    Raises:
+        InvalidSetting, UnknownName: as `PlasticEnv`.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 (Gymnasium's convention)
@@ -67,7 +71,11 @@ class PlasticVectorEnv(VectorEnv[Observation, Action, np.ndarray]):
         return self.codec.spec
 
     def batch_actions(self, actions: list[Action]) -> Action:
-        """One action per learner as one batched action."""
+        """One action per learner as one batched action.
+
+        Raises:
+            InvalidAction: not one action for each learner.
+        """
         if len(actions) != self.num_envs:
             raise InvalidAction(f"{len(actions)} actions for {self.num_envs} learners; give one each.")
         return _stack(self.codec.action_space, actions)

@@ -30,6 +30,9 @@ class Item:
 
     name: for people. wanted: arguments of `EpisodeSpec.action`; a count that is a float is a fraction, of the slots for
         `grow`, of the live units for `prune` and `recycle`, and at least one unit unless it is 0.
+
+    Raises:
+        InvalidSetting: counts that are neither units nor fractions, or a budget, which is for the menu to list.
     """
 
     name: str
@@ -53,6 +56,9 @@ class Menu:
 
     items: edits; policies with ordinal heads expect them in order, from the weakest to the strongest.
     budgets: updates to train, each with any of the edits, ascending; None: `max_budget`, which ends at the next shift.
+
+    Raises:
+        InvalidSetting: no items, two of one name, or budgets that are no whole numbers of at least 1.
     """
 
     items: tuple[Item, ...]
@@ -92,6 +98,8 @@ def recycling_menu(
 @dataclass(frozen=True)
 class Choices:
     """A menu as it applies to learners of one kind.
+
+    menu: what there is to choose from. episode: whom its actions are for.
 
     A choice is a number (which item) or two (item, budget). Counts are cut to what is possible; an edit of which
     nothing is left is the same as waiting, and masked.

@@ -1,6 +1,8 @@
 """Activation functions with their derivatives written out.
 
-They act on pre-activations z with units last. Every function maps 0 to 0: padding relies on it (see `network.py`).
+They act on pre-activations z [..., units], and on loss gradients delta [..., units * outputs] behind them. Every
+function maps 0 to 0: padding relies on it (see `network.py`).
+
 """
 
 from __future__ import annotations
@@ -137,8 +139,8 @@ class GELU(_Fixed):
 class SmoothLeaky(_Fixed):
     """r z + (1 - r) z sigmoid(c z / p): a leaky ReLU without the kink (Lillo & Cheney 2025, arXiv 2509.22562).
 
-    r is the slope far below zero. The defaults are the permuted-MNIST values of arXiv 2605.15435 with r at the middle
-    of its random range.
+    r is the slope far below zero, c / p how sharply it bends at 0. The defaults are the permuted-MNIST values of
+    arXiv 2605.15435 with r at the middle of its random range.
     """
 
     r: float = 0.45
@@ -161,7 +163,7 @@ class RandomSmoothLeaky(_Elementwise):
     """Smooth-leaky with r drawn from U(low, high) for every unit and sample in training, and r = (low + high) / 2
     otherwise (RSL: Lillo & Cheney 2025, arXiv 2509.22562).
 
-    The defaults are the permuted-MNIST values of arXiv 2605.15435.
+    The defaults are the permuted-MNIST values of arXiv 2605.15435. c, p: as for `SmoothLeaky`.
     """
 
     low: float = 0.3

@@ -41,7 +41,11 @@ def check_labels(x: Tensor, y: Tensor, members: Sequence[int], inputs: int, clas
 
 
 def check_values(x: Tensor, y: Tensor, members: Sequence[int], inputs: int, outputs: int, name: str) -> None:
-    """Refuse batches of values [k, m, batch, outputs] that can't be trained on; otherwise as `check_labels`."""
+    """Refuse batches of values [k, m, batch, outputs] that can't be trained on; otherwise as `check_labels`.
+
+    Raises:
+        InvalidData: as there.
+    """
     if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
         raise InvalidData(f"Inputs and values are {type(x).__name__} and {type(y).__name__}; give torch tensors.")
     fits = y.ndim == 4 and x.shape == (*y.shape[:3], inputs) and y.shape[3] == outputs

@@ -81,7 +81,7 @@ class IntegrationTimes:
 class CohortHistory:
     """What became of the cohorts of one learner."""
 
-    points: list[CohortPoint] = field(default_factory=list)
+    points: list[CohortPoint] = field(default_factory=list)  #: in the order in which they were seen
 
     def of(self, layer: int, cohort: int) -> list[CohortPoint]:
         """One cohort's points, by age: the first is Post, the last is End."""
@@ -93,6 +93,9 @@ class CohortHistory:
         Args:
             threshold: a ratio; 1 is parity.
             smoothing: weight of the past in the running mean of log-parities, in [0, 1); 0 takes them as they are.
+
+        Raises:
+            InvalidSetting: values outside of these.
         """
         if not (threshold > 0 and 0 <= smoothing < 1):
             raise InvalidSetting(

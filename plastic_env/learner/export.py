@@ -33,7 +33,7 @@ class SmoothLeakyModule(nn.Module):
         self.r, self.slope = rule.r, rule.c / rule.p
 
     def forward(self, z: Tensor) -> Tensor:
-        """The activation, elementwise."""
+        """The activation, elementwise, of z [...]."""
         return z * (self.r + (1 - self.r) * torch.sigmoid(self.slope * z))
 
 

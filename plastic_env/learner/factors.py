@@ -68,7 +68,10 @@ class Ageing:
         return flat if self.relative else flat.mul_(self.shared[rule, self.step])
 
     def restart(self, step: int, layer: int, row: np.ndarray, position: np.ndarray) -> None:
-        """Units start anew after update number `step`: their age is 1 in the next one."""
+        """Units start anew after update number `step`: their age is 1 in the next one.
+
+        row, position: [units] which of the m learners, and where in the layer.
+        """
         if step + 1 == self.updates:
             return
         self.mixed = self.mixed or self._mix()
@@ -163,5 +166,5 @@ class Speeds:
         return self.spread.multiply(flat)
 
     def restart(self, step: int, layer: int, row: np.ndarray, position: np.ndarray) -> None:
-        """Units start anew after update number `step`."""
+        """Units start anew after update number `step`; `row` and `position` as for `Ageing`, [units] each."""
         self.units[step + 1 :, torch.from_numpy(row), torch.from_numpy(self.spread.first[layer] + position)] = 1.0

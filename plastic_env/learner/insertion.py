@@ -33,12 +33,15 @@ from plastic_env.learner.parameters import BIAS, INITS, Draw, Layer, draw, draw_
 
 @dataclass(frozen=True)
 class Births:
-    """Units about to be born in one hidden layer of some learners; the tensors are all learners' initial parameters."""
+    """Units about to be born in one hidden layer of some learners; the tensors are all learners' initial parameters.
 
-    below: Layer  # into this layer: [n, slots, columns], [n, rows, slots]
-    above: Tensor  # the weights out of it: [n, slots above, slots, block]
-    newborns: Sequence[Draw]  # the places they take
-    live_above: Sequence[np.ndarray]  # of each such learner, the places of live units above; dormant ones stay as is
+    init: a name in `INITS`.
+    """
+
+    below: Layer  #: into this layer: [n, slots, columns], [n, rows, slots]
+    above: Tensor  #: the weights out of it: [n, slots above, slots, block]
+    newborns: Sequence[Draw]  #: the places they take
+    live_above: Sequence[np.ndarray]  #: of each such learner, the places of live units above; dormant ones stay as is
     init: str
 
 
@@ -47,15 +50,17 @@ class Settling:
     """One hidden layer of one learner right after births; the tensors are views of its live weights.
 
     `inputs` and `deltas` look at dense layers before the edit; units that did not exist then have zeros.
+
+    init: a name in `INITS`. rng: the learner's own generator.
     """
 
-    below: Layer  # [units, units below, block], [rows, units]
-    outgoing: Tensor  # [units above, units, block]
-    inputs: Callable[[], Tensor]  # [samples, columns] what feeds the layer
-    deltas: Callable[[], Tensor]  # [samples, units above] dL/dz of the layer that it feeds
-    newborn: np.ndarray  # positions
-    incumbent: np.ndarray  # positions
-    before: int  # live units of the layer before the edit
+    below: Layer  #: [units, units below, block], [rows, units]
+    outgoing: Tensor  #: [units above, units, block]
+    inputs: Callable[[], Tensor]  #: [samples, columns] what feeds the layer
+    deltas: Callable[[], Tensor]  #: [samples, units above] dL/dz of the layer that it feeds
+    newborn: np.ndarray  #: positions
+    incumbent: np.ndarray  #: positions
+    before: int  #: live units of the layer before the edit
     init: str
     rng: np.random.Generator
 
@@ -64,6 +69,7 @@ class Settling:
 class Place:
     """Where newborns are to enter: one hidden layer of one learner.
 
+    function, norm: of the layer.
     newborns: how many. incumbents, below, above: units with a past in this layer and around it (of the layer below
     all that they feed into this one). dense: whether this layer and the one that it feeds are fully connected.
     """
@@ -80,8 +86,8 @@ class Place:
 class Insertion(Protocol):
     """How newborns enter."""
 
-    prepares: bool  # whether `prepare` does anything
-    settles: bool  # whether `settle` does anything: it can't be joined with rewinding or resetting
+    prepares: bool  #: whether `prepare` does anything
+    settles: bool  #: whether `settle` does anything: it can't be joined with rewinding or resetting
 
     def check(self, place: Place) -> None:
         """Raise `InvalidEdit` if the rule makes no sense there."""
@@ -166,7 +172,11 @@ class Net2Wider(_Insertion):
     settles = True
 
     def check(self, place: Place) -> None:
-        """Refuse to copy from nobody."""
+        """Refuse to copy from nobody.
+
+        Raises:
+            InvalidEdit: the layer has no incumbent.
+        """
         if place.incumbents == 0:
             raise InvalidEdit("net2wider copies incumbents, and none is left in this layer; recycle fewer units.")
 
@@ -200,7 +210,11 @@ class GradMax(_Insertion):
     def check(self, place: Place) -> None:
         """Refuse activations whose derivative at 0 is 0: such newborns would never receive a gradient; more newborns
         than there are directions; normalised layers, where units of incoming weights 0 are undefined or move
-        others; and convolutions."""
+        others; and convolutions.
+
+        Raises:
+            InvalidEdit: any of these.
+        """
         if not place.dense:
             raise InvalidEdit(
                 "gradmax needs fully connected layers, in which each unit feeds the next layer by one number; "

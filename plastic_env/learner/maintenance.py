@@ -37,7 +37,8 @@ STOCK = 2**21  # random numbers that may be drawn at once, for several updates
 class Births(NamedTuple):
     """Units of one hidden layer that a rule has replaced, one entry each.
 
-    row: among the stacked learners, ascending. incoming: [units, slots below * block] the fresh weights, of all slots.
+    layer: among the hidden ones. row: among the stacked learners, ascending. position: in the layer.
+    incoming: [units, slots below * block] the fresh weights, of all slots.
     """
 
     layer: int
@@ -50,6 +51,7 @@ class Births(NamedTuple):
 class Stretch:
     """m learners in some coming updates, as rules see them; the tensors are the learners' own memory.
 
+    state: of all learners, when the stretch begins. members: the numbers of these.
     weights: [m, P]. traces: per stage, the head included, [m, rows, width] this rule's numbers per unit.
     shares: [m, hidden layers] fractions of units that are due. rngs: the learners' generators. init: how fresh weights
     are drawn. coming: updates in which nobody else draws from the generators, in this stretch.
@@ -257,7 +259,7 @@ def noise_of(
 
 
 def clear_unlearnt(state: State, flat: Tensor) -> None:
-    """Set to 0 what no gradient changes: the running statistics of batch normalisation."""
+    """Set to 0 in `flat` [m, P] what no gradient changes: the running statistics of batch normalisation."""
     if any(rows > GAIN + 2 for rows in state.layout.rows):
         for layer in state.layout.views(flat):
             layer.vectors[:, GAIN + 2 :] = 0

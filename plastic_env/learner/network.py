@@ -44,7 +44,7 @@ class Network:
         """The network of learners with these settings, for so many outputs and one of `OBJECTIVES`.
 
         Raises:
-            InvalidSetting: the layers don't fit the inputs or each other.
+            InvalidSetting: the layers don't fit the inputs or each other. UnknownName: there is no such loss.
         """
         function, norm = ACTIVATIONS[settings.activation], NORMS[settings.norm]
         features = math.prod(inputs) if isinstance(inputs, (tuple, list)) else int(inputs)
@@ -114,9 +114,9 @@ class Network:
 class Trace(NamedTuple):
     """What a forward pass leaves behind for the backward pass."""
 
-    inputs: list[Tensor]  # of each stage
-    saved: list[Sequence[Saved]]  # by each hidden stage
-    logits: Tensor  # [n, batch, classes]
+    inputs: list[Tensor]  #: of each stage
+    saved: list[Sequence[Saved]]  #: by each hidden stage
+    logits: Tensor  #: [n, batch, classes]
 
 
 def forward(
@@ -124,7 +124,8 @@ def forward(
 ) -> Trace:
     """Run `x`, as `Network.accept` gives it, through all stages.
 
-    modes: one per hidden stage. out: where to write the logits.
+    x: [n, batch, inputs], or images [n, batch, height, width, channels]. modes: one per hidden stage. out: where to
+    write the logits [n, batch, classes].
     """
     inputs, saved = [], []
     for stage, layer, mode in zip(network.hidden, layers, modes, strict=False):

@@ -25,8 +25,8 @@ STATISTICS = {
 class Crowd(NamedTuple):
     """Which of the stored units are live."""
 
-    units: Tensor  # [n, 1, 1] how many
-    mask: Tensor | None  # [n, 1, units], None if no learner is padded
+    units: Tensor  #: [n, 1, 1] how many
+    mask: Tensor | None  #: [n, 1, units], None if no learner is padded
 
     def of(self, row: int) -> Crowd:
         """One learner's, without the first axis."""
@@ -36,10 +36,10 @@ class Crowd(NamedTuple):
 class Normal(NamedTuple):
     """What normalising leaves behind."""
 
-    hat: Tensor  # normalised, before gain and shift
-    inverse: Tensor  # 1 / standard deviation
-    mean: Tensor
-    fixed: bool  # whether mean and deviation were given from outside
+    hat: Tensor  #: normalised, before gain and shift
+    inverse: Tensor  #: 1 / standard deviation
+    mean: Tensor  #: of what was normalised
+    fixed: bool  #: whether mean and deviation were given from outside
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,11 @@ class Norm:
     over: "units" takes mean and variance of each sample over the live units and positions (Ba et al. 2016, as
         GroupNorm with one group in conv layers), "samples" those of each unit over batch and positions, with
         running ones beside them (Ioffe & Szegedy 2015).
+    summary: one line.
     """
 
     over: str
+    summary: str
 
     @property
     def rows(self) -> int:
@@ -113,7 +115,11 @@ class Norm:
         return z.shape[-2 - spatial : -1].numel()
 
 
-NORMS: dict[str, Norm | None] = {"none": None, "layer": Norm("units"), "batch": Norm("samples")}
+NORMS: dict[str, Norm | None] = {
+    "none": None,
+    "layer": Norm("units", "by each sample's mean and variance over the live units (Ba et al. 2016)"),
+    "batch": Norm("samples", "by each unit's mean and variance over the batch (Ioffe & Szegedy 2015)"),
+}
 
 
 def _row(vectors: Tensor, row: int) -> Tensor:

@@ -1,4 +1,8 @@
-"""What learners are trained for: telling classes apart, or predicting values."""
+"""What learners are trained for: telling classes apart, or predicting values.
+
+Outputs are [n, batch, outputs], targets are labels [n, batch] or values [n, batch, outputs], losses and hits
+[n, batch].
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ TOLERANCE = 0.5  # of values that are predicted
 class Objective(Protocol):
     """A loss per sample, whose mean over the batch is minimised, and which samples are answered well."""
 
-    classes: bool  # targets are labels [...]; else values [..., outputs]
+    classes: bool  #: targets are labels [...]; else values [..., outputs]
 
     def delta(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """dL/doutputs [n, batch, outputs] of the batch-mean loss."""

@@ -59,13 +59,20 @@ class Schedule(Protocol):
         ...
 
     def restart(self, step: int, layer: int, row: np.ndarray, position: np.ndarray) -> None:
-        """Let units start anew after update number `step`: their age is 1 in the next one, and their speed 1."""
+        """Let units start anew after update number `step`: their age is 1 in the next one, and their speed 1.
+
+        row, position: [units] which of the m learners, and where in the layer.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class SGD:
-    """w <- w - lr b, with b <- momentum b + gradient (torch.optim.SGD without dampening)."""
+    """w <- w - lr b, with b <- momentum b + gradient (torch.optim.SGD without dampening).
+
+    Raises:
+        InvalidSetting: lr isn't positive, or momentum isn't in [0, 1).
+    """
 
     lr: float = 0.01
     momentum: float = 0.0
@@ -85,7 +92,7 @@ class SGD:
         return int(self.momentum > 0)
 
     def schedule(self, layout: Layout, timing: Timing, updates: int, like: Tensor) -> Schedule:
-        """Factors for the coming updates."""
+        """Factors for the coming updates of flat weights like `like` [m, P]."""
         return _SGDSchedule(self, _speeds(layout, timing, like), _decay(self.cosine, timing, updates, like))
 
 
@@ -118,7 +125,14 @@ class _SGDSchedule:
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam (Kingma & Ba 2015) as torch.optim.Adam computes it, except for the age per unit."""
+    """Adam (Kingma & Ba 2015) as torch.optim.Adam computes it, except for the age per unit.
+
+    lr: the learning rate. beta1, beta2: what the running means of the gradient and of its square keep, in [0, 1).
+    eps: added to the root of the latter.
+
+    Raises:
+        InvalidSetting: values outside of these.
+    """
 
     lr: float = 0.003
     beta1: float = 0.9
@@ -143,7 +157,7 @@ class Adam:
         return 2
 
     def schedule(self, layout: Layout, timing: Timing, updates: int, like: Tensor) -> Schedule:
-        """Factors for the coming updates."""
+        """Factors for the coming updates of flat weights like `like` [m, P]."""
         # both rules fall with age: the larger factor is that of the younger unit
         corrections = Ageing((self._step, self._scale), layout, timing, updates, like)
         decay = _decay(self.cosine, timing, updates, like)
@@ -196,6 +210,9 @@ class UPGD:
     The defaults are those of the paper's input-permuted MNIST, as far as is known here. The authors' code leaves out
     the correction by age in the maximum, which makes early utilities look larger than it. Noise has the paper's
     variance sigma^2, but is uniform: normal numbers would take as long as all the rest of an update.
+
+    Raises:
+        InvalidSetting: lr isn't positive, beta isn't in [0, 1), sigma or decay is negative or infinite.
     """
 
     lr: float = 0.01
@@ -217,7 +234,7 @@ class UPGD:
         return 1
 
     def schedule(self, layout: Layout, timing: Timing, updates: int, like: Tensor) -> Schedule:
-        """Factors for the coming updates."""
+        """Factors for the coming updates of flat weights like `like` [m, P]."""
         # the common factor of a learner cancels in u_hat / max u_hat
         corrections = Ageing((self._correction,), layout, timing, updates, like, relative=True)
         # torch.sigmoid rounds the last few numbers of a tensor differently, up to the width of its vectors

@@ -27,8 +27,8 @@ class Layer(NamedTuple):
     normalisation also the running mean and variance, which no gradient changes.
     """
 
-    weight: Tensor  # [n, out, columns]
-    vectors: Tensor  # [n, rows, out]
+    weight: Tensor  #: [n, out, columns]
+    vectors: Tensor  #: [n, rows, out]
 
     @property
     def bias(self) -> Tensor:
@@ -107,17 +107,27 @@ class Layout:
 
 
 class Init(NamedTuple):
-    """Half-widths of the uniform distributions that initial weights and biases are drawn from."""
+    """Half-widths of the uniform distributions that initial weights and biases are drawn from.
 
-    weight: Callable[[int], float]  # of the fan-in
+    summary: one line. weight, bias: the half-width, given the fan-in.
+    """
+
+    summary: str
+    weight: Callable[[int], float]
     bias: Callable[[int], float]
 
 
 INITS: dict[str, Init] = {
-    # torch.nn.Linear's and Conv2d's own: Kaiming-uniform with a = sqrt(5), uniform biases
-    "torch": Init(lambda fan_in: fan_in**-0.5, lambda fan_in: fan_in**-0.5),
-    # Kaiming-uniform with ReLU gain (He et al. 2015), biases 0
-    "kaiming": Init(lambda fan_in: (6 / fan_in) ** 0.5, lambda fan_in: 0.0),
+    "torch": Init(
+        "torch.nn.Linear's and Conv2d's own: Kaiming-uniform with a = sqrt(5), uniform biases",
+        lambda fan_in: fan_in**-0.5,
+        lambda fan_in: fan_in**-0.5,
+    ),
+    "kaiming": Init(
+        "Kaiming-uniform with ReLU gain (He et al. 2015), biases 0",
+        lambda fan_in: (6 / fan_in) ** 0.5,
+        lambda fan_in: 0.0,
+    ),
 }
 
 
@@ -127,7 +137,10 @@ def draw(rng: np.random.Generator, half_width: float, shape: tuple[int, ...]) ->
 
 
 class Draw(NamedTuple):
-    """Some units of one learner that are to be drawn, and the generator to draw them from."""
+    """Some units of one learner that are to be drawn, and the generator to draw them from.
+
+    member: the learner. units: [units] their places. rng: the generator.
+    """
 
     member: int
     units: np.ndarray

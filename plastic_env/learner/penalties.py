@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class L2(Rule):
     """Loss + lam |w|^2, over all that is learnt: biases and normalisation as well, as `weight_decay` of torch's SGD
-    with 2 lam. The penalty goes through the optimizer."""
+    with 2 lam. The penalty goes through the optimizer.
+
+    Raises:
+        InvalidSetting: a negative lam.
+    """
 
     lam: float = 1e-4
 
@@ -48,7 +52,11 @@ class L2(Rule):
 @dataclass(frozen=True)
 class L2Init(Rule):
     """Loss + lam |w - w0|^2, towards each unit's initial weights (Kumar et al. 2023, arXiv 2308.11958, best overall
-    with lam = 1e-2). w0 is what rewinding returns to: newborns of an edit that draws weights have new ones."""
+    with lam = 1e-2). w0 is what rewinding returns to: newborns of an edit that draws weights have new ones.
+
+    Raises:
+        InvalidSetting: a negative lam.
+    """
 
     lam: float = 1e-2
 
@@ -89,6 +97,9 @@ class Spectral(Rule):
     One step of power iteration per update, from a vector that is kept; a convolution's kernel counts as the matrix
     [channels, columns]. The paper also penalises the norm of biases, which is left out here. k = 2 is the paper's; lam
     lies within the range it searches, as far as is known here.
+
+    Raises:
+        InvalidSetting: a negative lam, or k below 1.
     """
 
     lam: float = 1e-3
@@ -139,6 +150,9 @@ class ShrinkPerturb(Rule):
     arXiv 1910.08475, who do it between tasks; each update in Dohare et al. 2024 and Kumar et al. 2023).
 
     Gain and shift of normalisation stay: their initial draw is no noise, and would pile up to sigma / p.
+
+    Raises:
+        InvalidSetting: p outside of [0, 1], or a negative sigma.
     """
 
     p: float = 1e-4
@@ -179,7 +193,11 @@ class NaP(Rule):
     """
 
     def check(self, learner: LearnerSettings) -> None:
-        """Projections need layers whose scale doesn't matter."""
+        """Projections need layers whose scale doesn't matter.
+
+        Raises:
+            InvalidSetting: the learner has no layer normalisation.
+        """
         if learner.norm != "layer":
             raise InvalidSetting(
                 f"NaP projects weights whose scale doesn't matter; give norm='layer', not {learner.norm!r}."
@@ -216,6 +234,9 @@ class Dropout(Rule):
     (Srivastava et al. 2014). Probes and predictions see all units.
 
     A unit that gives several outputs loses all of them at once; in convolutions, each position is drawn by itself.
+
+    Raises:
+        InvalidSetting: p outside of [0, 1).
     """
 
     p: float = 0.1

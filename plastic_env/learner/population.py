@@ -42,8 +42,8 @@ from plastic_env.learner.transaction import apply_edits, inherits
 class Scores(NamedTuple):
     """Each batch's score before it was trained on; arrays [k, m], float64."""
 
-    accuracy: np.ndarray
-    loss: np.ndarray
+    accuracy: np.ndarray  #: share of samples that are answered well
+    loss: np.ndarray  #: mean over the batch
 
 
 class Population:
@@ -60,6 +60,9 @@ class Population:
             it is; for that, torch must be left at one thread of its own.
 
     Every member must be given life with `begin` before it is used.
+
+    Raises:
+        InvalidSetting, UnknownName: values outside of these, or layers that don't fit the inputs.
     """
 
     def __init__(

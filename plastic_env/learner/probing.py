@@ -27,17 +27,17 @@ class Probe:
     Lists have one entry per layer, the head last. Batch normalisation takes the probe batch's own statistics.
     """
 
-    members: list[int]
-    state: State  # that was probed
-    updates: np.ndarray  # [m] of each learner when it was
-    losses: Tensor  # [m, batch] of each sample
-    modes: list[Mode]  # of the hidden layers
-    inputs: list[Tensor]  # what fed each layer: dense [m, batch, columns], conv [m, batch, height, width, channels]
-    saved: list[Sequence[Saved]]  # by the hidden layers
-    errors: list[Tensor]  # dL/dz of each layer: dense [m, batch, units], conv [m, batch, height, width, units]
-    weight_norms: dict[int, Tensor]  # [m] mean |weight| of each editable layer
-    parameter_gradients: Tensor  # flat [m, size], in the state's layout
-    targets: Tensor  # [m, batch] labels, or [m, batch, outputs] values
+    members: list[int]  #: their numbers in the population
+    state: State  #: that was probed
+    updates: np.ndarray  #: [m] of each learner when it was
+    losses: Tensor  #: [m, batch] of each sample
+    modes: list[Mode]  #: of the hidden layers
+    inputs: list[Tensor]  #: what fed each layer: dense [m, batch, columns], conv [m, batch, height, width, channels]
+    saved: list[Sequence[Saved]]  #: by the hidden layers
+    errors: list[Tensor]  #: dL/dz of each layer: dense [m, batch, units], conv [m, batch, height, width, units]
+    weight_norms: dict[int, Tensor]  #: [m] mean |weight| of each editable layer
+    parameter_gradients: Tensor  #: flat [m, size], in the state's layout
+    targets: Tensor  #: [m, batch] labels, or [m, batch, outputs] values
 
     @property
     def gradients(self) -> list[Layer]:
@@ -76,7 +76,7 @@ class Probe:
         return [row[member] for member in members]
 
     def seen(self, t: Tensor, members: Sequence[int]) -> Tensor:
-        """These members' rows of something in the probe; itself if they are all of it."""
+        """These members' rows of something in the probe, [m, ...]; itself if they are all of it."""
         return t if members == self.members else t[self.rows(members)]
 
     def of(self, member: int) -> Sight:
@@ -104,7 +104,7 @@ class Sight:
     """What a probe saw of one learner."""
 
     probe: Probe
-    row: int
+    row: int  #: of the learner in the probe
 
     def inputs(self, layer: int) -> Tensor:
         """[samples, columns] what feeds a dense layer, the head included; padding included."""
@@ -131,21 +131,21 @@ class Diagnosis:
     the two is empty and all log-parities are 0.
     """
 
-    loss: np.ndarray  # [m]
-    comparable: np.ndarray  # bool
-    newborn: np.ndarray  # fraction of live units in the newest cohort, 0 for the founders
-    age: np.ndarray  # mean updates since birth
-    log_activation_parity: np.ndarray
-    log_gradient_parity: np.ndarray
-    log_utility_parity: np.ndarray
-    dormant: np.ndarray
-    dead: np.ndarray
-    effective_rank: np.ndarray
-    stable_rank: np.ndarray
-    srank: np.ndarray
-    weight_norm: np.ndarray
-    gradient_norm: np.ndarray
-    update_norm: np.ndarray
+    loss: np.ndarray  #: [m]
+    comparable: np.ndarray  #: bool
+    newborn: np.ndarray  #: fraction of live units in the newest cohort, 0 for the founders
+    age: np.ndarray  #: mean updates since birth
+    log_activation_parity: np.ndarray  #: of the active fraction, in [-5, 5]
+    log_gradient_parity: np.ndarray  #: of mean |dL/dz|, in [-5, 5]
+    log_utility_parity: np.ndarray  #: of contribution, over the incumbents' median, in [-5, 5]
+    dormant: np.ndarray  #: fraction of live units with a ReDo score of at most .025
+    dead: np.ndarray  #: fraction of live units that are zero on every sample
+    effective_rank: np.ndarray  #: of the features, from 1 to the number of live units
+    stable_rank: np.ndarray  #: likewise
+    srank: np.ndarray  #: likewise
+    weight_norm: np.ndarray  #: as said above
+    gradient_norm: np.ndarray  #: likewise
+    update_norm: np.ndarray  #: likewise
 
 
 def diagnose(probe: Probe, *, ranks: bool = True) -> Diagnosis:

@@ -47,6 +47,9 @@ class ContinualBackprop(Rule):
     eta and the maturity are the paper's; rho lies within its 3e-4 to 1e-6. The bias transfer of the public class is
     left out, which there does nothing: it clears a unit's mean activation before it is used. The public class also
     draws by chance whether to replace a unit unless it is told to accumulate; this one accumulates, as the paper does.
+
+    Raises:
+        InvalidSetting: rho outside of [0, 1], eta outside of [0, 1), or a maturity that is no whole number.
     """
 
     rho: float = 1e-4
@@ -170,8 +173,8 @@ class _Utility:
 
 
 def replace_units(stretch: Stretch, births: Births, moments: list[Tensor]) -> None:
-    """Write replaced units into weights and moments: fresh incoming weights, bias 0, all else as at the start; outgoing
-    weights 0, moments 0."""
+    """Write replaced units into weights and moments [m, P]: fresh incoming weights, bias 0, all else as at the start;
+    outgoing weights 0, moments 0."""
     state, (at, row, position, _) = stretch.state, births
     places = state.layout.of_units(at, position) + state.layout.size * row[:, None]  # [units, their parameters]
     index = torch.from_numpy(places).to(stretch.weights.device)
@@ -191,13 +194,17 @@ def replace_units(stretch: Stretch, births: Births, moments: list[Tensor]) -> No
 
 class Replaced(NamedTuple):
     """Units of one hidden layer that have been replaced after an update of a stretch, one entry each; a learner's stand
-    side by side."""
+    side by side.
+
+    step: number of the update in the stretch. layer: among the hidden ones. member: [units] the learners' numbers.
+    position: [units] in the layer.
+    """
 
     step: int
     layer: int
     member: np.ndarray
     position: np.ndarray
-    incoming: np.ndarray  # [units, slots below * block]
+    incoming: np.ndarray  #: [units, slots below * block]
 
 
 def enter_newborns(state: State, replaced: Sequence[Replaced]) -> State:
@@ -242,6 +249,9 @@ class ContinuousCBP(Rule):
     rho, kappa and theta are the submission's as they are known here. eta, `every` and the return to 1 are those of
     public code of its authors, whose tuned values may differ. Gradients are seen with the penalties of rules given
     before this one.
+
+    Raises:
+        InvalidSetting: rho outside of [0, 1], eta outside of [0, 1), a negative kappa or theta, or `every` below 1.
     """
 
     rho: float = 0.012

@@ -97,7 +97,11 @@ RULES: dict[str, dict[str, Rule]] = {"grow": GROW_RULES, "prune": PRUNE_RULES, "
 
 
 def find_rule(kind: str, rule: str | Rule) -> Rule:
-    """The rule called `rule` for edits of this kind; a function is returned as it is."""
+    """The rule called `rule` for edits of this kind; a function is returned as it is.
+
+    Raises:
+        UnknownName: no such rule for edits of this kind.
+    """
     return rule if callable(rule) else look_up(RULES[kind], rule, f"{kind} rule")
 
 

@@ -36,6 +36,9 @@ class Conv:
 
     channels: slots (capacity). kernel: side, odd. pool: side of the pooling windows, which don't overlap; 1 for none.
     editable: whether edits may change it; if not, all its units are live.
+
+    Raises:
+        InvalidSetting: values outside of these.
     """
 
     channels: int

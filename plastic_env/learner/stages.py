@@ -24,12 +24,15 @@ Rows = Tensor | list[Tensor]  # of n learners: stacked, or one by one
 
 
 class Mode(NamedTuple):
-    """How a stage is to be run."""
+    """How a stage is to be run.
+
+    function: the activation.
+    """
 
     function: Activation
-    crowd: Crowd | None = None  # layers with normalisation need it
-    statistics: str = "batch"  # a name in `normalisation.STATISTICS`
-    given: tuple[Tensor, Tensor] | None = None  # mean and 1 / deviation to normalise by, in place of the units' own
+    crowd: Crowd | None = None  #: layers with normalisation need it
+    statistics: str = "batch"  #: a name in `normalisation.STATISTICS`
+    given: tuple[Tensor, Tensor] | None = None  #: mean and 1 / deviation to normalise by, in place of the units' own
 
     def of(self, row: int) -> Mode:
         """For one of the stacked learners."""
@@ -41,17 +44,18 @@ class Mode(NamedTuple):
 class Saved(NamedTuple):
     """What a stage leaves behind for its backward pass: of all learners or, in conv stages, of one."""
 
-    normal: Normal | None
-    active: Tensor  # by the activation
-    features: Tensor  # post-activations [..., units * outputs], before pooling
-    windows: Tensor | None  # where the maxima were
+    normal: Normal | None  #: by the normalisation, if there is one
+    active: Tensor  #: by the activation
+    features: Tensor  #: post-activations [..., units * outputs], before pooling
+    windows: Tensor | None  #: where the maxima were
 
 
 @dataclass(frozen=True)
 class DenseStage:
     """A fully connected layer.
 
-    slots: places for units. block: columns of weights per unit below.
+    slots: places for units. block: columns of weights per unit below. editable: whether edits may change it. norm: what
+    normalises its pre-activations.
     """
 
     slots: int
@@ -100,13 +104,14 @@ class DenseStage:
 class ConvStage:
     """A convolution of stride 1 that keeps the size of the image, then max-pooling.
 
-    slots: places for channels. block: columns of weights per channel below.
+    slots: places for channels. block: columns of weights per channel below. kernel: side. pool: side of the pooling
+    windows. editable, norm: as for `DenseStage`.
     """
 
     slots: int
     block: int
-    size: tuple[int, int]  # height and width
-    outputs: int  # channels per unit
+    size: tuple[int, int]  #: height and width
+    outputs: int  #: channels per unit
     kernel: int = 3
     pool: int = 1
     editable: bool = True

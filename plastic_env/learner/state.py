@@ -26,11 +26,11 @@ class Units:
     Classes are the units of the head. `of` gives one learner's, [live].
     """
 
-    slot: np.ndarray  # place in the layer, 0 .. capacity - 1
-    id: np.ndarray  # never used twice in a learner's life
-    cohort: np.ndarray  # 0 for those present from the start, then one number per edit
-    born: np.ndarray  # the learner's updates at birth
-    clock: np.ndarray  # the learner's updates when the unit's optimizer state was started
+    slot: np.ndarray  #: place in the layer, 0 .. capacity - 1
+    id: np.ndarray  #: never used twice in a learner's life
+    cohort: np.ndarray  #: 0 for those present from the start, then one number per edit
+    born: np.ndarray  #: the learner's updates at birth
+    clock: np.ndarray  #: the learner's updates when the unit's optimizer state was started
 
     @staticmethod
     def empty(n: int, width: int) -> Units:

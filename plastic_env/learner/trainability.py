@@ -30,7 +30,7 @@ class Trainability(Protocol):
         ...
 
     def newborns(self, age: np.ndarray) -> np.ndarray:
-        """Factor of the cohort's units at the given ages (updates already made)."""
+        """Factors [...] of the cohort's units at the given ages [...], in updates already made."""
         ...
 
 
@@ -43,7 +43,11 @@ def _check(updates: int, r: float) -> None:
 
 @dataclass(frozen=True)
 class TwoSpeed:
-    """Newborns move `r` times as far for `updates` updates (arXiv 2605.15435, Two-Speed)."""
+    """Newborns move `r` times as far for `updates` updates (arXiv 2605.15435, Two-Speed).
+
+    Raises:
+        InvalidSetting: values below 1.
+    """
 
     r: float = 5.0
     updates: int = 1955
@@ -54,13 +58,17 @@ class TwoSpeed:
         _check(self.updates, self.r)
 
     def newborns(self, age: np.ndarray) -> np.ndarray:
-        """r."""
+        """r, at any age [...]."""
         return np.full(age.shape, self.r)
 
 
 @dataclass(frozen=True)
 class FreezeIncumbents:
-    """Only newborns learn for `updates` updates."""
+    """Only newborns learn for `updates` updates.
+
+    Raises:
+        InvalidSetting: values below 1.
+    """
 
     updates: int = 500
 
@@ -70,14 +78,18 @@ class FreezeIncumbents:
         _check(self.updates, 1.0)
 
     def newborns(self, age: np.ndarray) -> np.ndarray:
-        """1."""
+        """1, at any age [...]."""
         return np.ones(age.shape)
 
 
 @dataclass(frozen=True)
 class AgedRate:
     """Newborns start at `r` times the learning rate, which decays to 1 with their age: 1 + (r - 1) exp(-age / tau)
-    (per-age learning rates as in Yuan et al. 2023, with an exponential in place of their norm ratio)."""
+    (per-age learning rates as in Yuan et al. 2023, with an exponential in place of their norm ratio).
+
+    Raises:
+        InvalidSetting: r below 1, or a tau that isn't positive.
+    """
 
     r: float = 5.0
     tau: float = 500.0
@@ -95,7 +107,7 @@ class AgedRate:
         return ceil(10 * self.tau)
 
     def newborns(self, age: np.ndarray) -> np.ndarray:
-        """1 + (r - 1) exp(-age / tau)."""
+        """1 + (r - 1) exp(-age / tau), at each age [...]."""
         return 1 + (self.r - 1) * np.exp(-age / self.tau)
 
 

@@ -28,17 +28,21 @@ from plastic_env.learner.probing import mean_size
 from plastic_env.learner.replacement import Replaced, replace_units
 from plastic_env.learner.state import State
 
-CACHE_BYTES = 6 * 2**20  # of what one thread works on; more and less were slower (docs/speed.md)
+CACHE_BYTES = 6 * 2**20  # of what one thread works on; more and less were slower (docs/results/speed.md)
 
 
 class TrainingRows(NamedTuple):
-    """Learners to train: their numbers, and what training changes, in place."""
+    """Learners to train: their numbers, and what training changes, in place.
+
+    members: the numbers. shares: of units that maintenance is still to replace.
+    noise, rngs: the learners' generators, of random activations and of everything else.
+    """
 
     members: list[int]
-    weights: Tensor  # [m, P]
-    moments: list[Tensor]  # likewise
-    traces: list[Tensor]  # per layer [m, rows, width]
-    shares: np.ndarray  # [m, hidden layers]
+    weights: Tensor  #: [m, P]
+    moments: list[Tensor]  #: likewise
+    traces: list[Tensor]  #: per layer [m, rows, width]
+    shares: np.ndarray  #: [m, hidden layers]
     noise: list[torch.Generator]
     rngs: list[np.random.Generator]
 
@@ -60,14 +64,17 @@ class TrainingRows(NamedTuple):
 class Trained(NamedTuple):
     """What came of k updates."""
 
-    losses: Tensor  # [k, m, batch] of each sample, before the update
-    hits: Tensor  # [k, m, batch] bool: answered well, before the update
-    update_norms: Tensor  # [m, layers] mean |change| of the weights by the optimizer in the last update
-    replaced: list[Replaced]  # each learner's in the order of time
+    losses: Tensor  #: [k, m, batch] of each sample, before the update
+    hits: Tensor  #: [k, m, batch] bool: answered well, before the update
+    update_norms: Tensor  #: [m, layers] mean |change| of the weights by the optimizer in the last update
+    replaced: list[Replaced]  #: each learner's in the order of time
 
 
 class Regime(NamedTuple):
-    """How learners are trained."""
+    """How learners are trained.
+
+    optimizer: its settings. function: the activation. maintenance: the rules, in their order. init: a name in `INITS`.
+    """
 
     optimizer: Optimizer
     function: Activation

@@ -32,7 +32,13 @@ def nearest_donors(incoming: Tensor, newborn: np.ndarray, incumbent: np.ndarray)
 
 
 def named_donors(ids: np.ndarray, wanted: Sequence[int], newborn: np.ndarray, incumbent: np.ndarray) -> np.ndarray:
-    """Positions of the incumbents with the ids in `wanted`, one per newborn."""
+    """Positions [newborns] of the incumbents with the ids in `wanted`, one per newborn.
+
+    ids: [units]. newborn, incumbent: positions.
+
+    Raises:
+        InvalidEdit: another number of ids than of newborns, or one that no incumbent has.
+    """
     known = {int(ids[position]): position for position in incumbent}
     if len(wanted) != len(newborn) or any(donor not in known for donor in wanted):
         raise InvalidEdit(
@@ -45,7 +51,8 @@ def named_donors(ids: np.ndarray, wanted: Sequence[int], newborn: np.ndarray, in
 def transplant(below: Layer, above: Layer, newborn: np.ndarray, donors: np.ndarray) -> None:
     """Copy the donors' slices of one optimizer buffer into the newborns': incoming weights and vectors, outgoing.
 
-    below, above: the buffer's views of the layers into and out of these units, as `State.layer` gives them.
+    below, above: the buffer's views of the layers into and out of these units, as `State.layer` gives them. newborn,
+    donors: [newborns] positions.
     """
     below.weight[newborn], below.vectors[:, newborn] = below.weight[donors], below.vectors[:, donors]
     above.weight[:, newborn] = above.weight[:, donors]

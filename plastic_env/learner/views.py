@@ -89,7 +89,10 @@ class LayerView(Protocol):
 
 @dataclass(frozen=True)
 class LiveView:
-    """The live units of a layer: the probe has measured all there is to see."""
+    """The live units of a layer: the probe has measured all there is to see.
+
+    layer: among the hidden ones. members: the learners' numbers. rngs: one per learner.
+    """
 
     probe: Probe
     layer: int
@@ -174,15 +177,17 @@ class CandidateView:
     """Dormant slots of a layer, as if each were live and the others were not.
 
     With normalisation by sample, candidates are normalised by the live units' mean and deviation (`mode.given`).
+
+    stage: the layer. places: [m, u] the slots, -1 for padding. rngs: one per learner.
     """
 
     stage: Stage
-    upper: Stage  # that it feeds
+    upper: Stage  #: that it feeds
     mode: Mode
-    below: Tensor  # [m, batch, ...] what feeds the layer
-    above: Tensor  # [m, batch, ..., units above] dL/dz of the layer that it feeds
-    into: Layer  # of the candidates, from live units
-    wire: Callable[[], Tensor]  # weights to live units, [m, units above, u * block], if anybody asks
+    below: Tensor  #: [m, batch, ...] what feeds the layer
+    above: Tensor  #: [m, batch, ..., units above] dL/dz of the layer that it feeds
+    into: Layer  #: of the candidates, from live units
+    wire: Callable[[], Tensor]  #: weights to live units, [m, units above, u * block], if anybody asks
     places: np.ndarray
     rngs: Sequence[np.random.Generator]
 

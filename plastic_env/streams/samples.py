@@ -55,6 +55,7 @@ class Samples:
 class Dataset:
     """A classification data set, split once and for all: `train` is trained on, `test` never is.
 
+    name: for people.
     shape: channels, height and width, if a sample's features are those of an image, one channel after the other; else
         None.
 

@@ -88,6 +88,9 @@ class TaskStream:
             order in which they are asked for.
         seed: the only source of randomness.
         scored: whether each task counts for the score, or None if all do.
+
+    Raises:
+        InvalidSetting: no task, an empty one, an empty batch, or not one value of `scored` for each task.
     """
 
     signature: Signature
@@ -131,7 +134,11 @@ class TaskStream:
         return np.where(np.asarray(self.scored)[tasks], share, 0.0)
 
     def task_at(self, update: int) -> int:
-        """Index of the task that batch number `update` belongs to."""
+        """Index of the task that batch number `update` belongs to.
+
+        Raises:
+            IndexError: there is no such batch.
+        """
         if not 0 <= update < self.updates:
             raise IndexError(f"Update {update} is outside of the stream's {self.updates} updates.")
         return bisect_right(self._ends, update)
@@ -177,7 +184,11 @@ class TaskStream:
         return (x if task.transform is None else task.transform(x, -1))[0], task.test.targets[rows]
 
     def task(self, index: int) -> Task:
-        """Task number `index`, from 0."""
+        """Task number `index`, from 0.
+
+        Raises:
+            IndexError: there is no such task.
+        """
         if self._latest is None or self._latest[0] != index:
             if not 0 <= index < len(self.lengths):
                 raise IndexError(f"There is no task {index!r}; there are {len(self.lengths)}, numbered from 0.")
@@ -233,7 +244,7 @@ def epochs(rng: np.random.Generator, samples: int, updates: int, batch_size: int
 
 
 def batches_of(task: Task, start: int, stop: int) -> tuple[Tensor, Tensor]:
-    """Batches `start` to `stop - 1` of one task, as `TaskStream.batches` gives them."""
+    """Batches `start` to `stop - 1` of one task, as `TaskStream.batches` gives them: [k, batch_size, ...]."""
     rows = task.order[start:stop]  # [k, batch_size]
     x = task.train.fetch(rows.flatten()).unflatten(0, rows.shape)
     y = task.train.targets.index_select(0, rows.flatten()).unflatten(0, rows.shape)

@@ -99,7 +99,7 @@ class Contrast:
 class InTurn:
     """One transform after the other."""
 
-    parts: Sequence[Transform]
+    parts: Sequence[Transform]  #: in the order in which they act
 
     def __call__(self, x: Tensor, start: int) -> Tensor:
         """Apply them."""

@@ -5,18 +5,23 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from plastic_env.agents import MAINTENANCE, METHODS, OPTIMIZERS
+from plastic_env.env.encoding import ILLEGAL
 from plastic_env.env.episode import BOUNDARIES
 from plastic_env.env.evaluation import TESTS
+from plastic_env.env.rendering import COLOURS
+from plastic_env.env.rewards import REWARDS
 from plastic_env.errors import UnknownName, look_up
 from plastic_env.learner.activations import ACTIVATIONS
 from plastic_env.learner.edits import KINDS, REWINDS
 from plastic_env.learner.insertion import INSERTIONS
 from plastic_env.learner.normalisation import NORMS
+from plastic_env.learner.objectives import OBJECTIVES
 from plastic_env.learner.parameters import INITS
 from plastic_env.learner.selection import RULES
 from plastic_env.learner.trainability import TRAINABILITY
@@ -24,8 +29,11 @@ from plastic_env.learner.transfer import OPTIMIZER_STATES
 from plastic_env.plain import describe
 from plastic_env.scenarios import NAMESPACE, SCENARIOS
 from plastic_env.scenarios.data import DATASETS, PREFIXES
+from plastic_env.study.backends import BACKENDS
 from plastic_env.study.methods import find_method, offered
 from plastic_env.study.results import read_result
+from plastic_env.study.ticket import WEIGHTS
+from plastic_env.study.tracking import SINKS
 
 Table = Mapping[str, Any]
 _RULES: dict[str, Table] = {
@@ -39,9 +47,17 @@ _RULES: dict[str, Table] = {
     "init": INITS,
     "optimizer": OPTIMIZERS,
     "maintenance": MAINTENANCE,
+    "loss": OBJECTIVES,
     "boundaries": BOUNDARIES,
     "tests": TESTS,
+    "reward": REWARDS,
+    "illegal": ILLEGAL,
+    "colour": COLOURS,
+    "weights": WEIGHTS,
+    "backend": BACKENDS,
+    "track": SINKS,
 }
+_SOURCE = re.compile(r" \((?:[^()]|\([^()]*\))*(?:\d{4}|arXiv)(?:[^()]|\([^()]*\))*\)")  # a year in brackets
 LISTS = ("scenarios", "methods", "data", "rules")
 
 
@@ -53,13 +69,13 @@ def listed(kind: str) -> list[tuple[str, str]]:
     """
     look_up(dict.fromkeys(LISTS), kind, "list")
     if kind == "scenarios":
-        return [(name, f"{_line(scenario)} ({_sizes(scenario)})") for name, scenario in SCENARIOS.items()]
+        return [(name, f"{line(scenario)} ({_sizes(scenario)})") for name, scenario in SCENARIOS.items()]
     if kind == "methods":
         others = [(name, f"offered by {entry.value}") for name, entry in offered().items()]
         return [*((name, method.summary) for name, method in METHODS.items()), *others]
     if kind == "data":
         return [*DATASETS.items(), *PREFIXES.items()]
-    return [(f"{field}={name}", _line(rule)) for field, table in _RULES.items() for name, rule in table.items()]
+    return [(f"{field}={name}", line(rule)) for field, table in _RULES.items() for name, rule in table.items()]
 
 
 def shown(name: str, folder: Path | None = None) -> str:
@@ -79,6 +95,12 @@ def shown(name: str, folder: Path | None = None) -> str:
     if rules:
         return "\n\n".join(f"{text}\n\n{_text(_rule(text))}" for text in rules)
     return _method(name)
+
+
+def line(thing: Any) -> str:
+    """The first sentence of what is known of something with a name, without its source."""
+    paragraph = " ".join(_text(thing).partition("\n\n")[0].split())
+    return re.split(r"[.:]$|\. ", _SOURCE.sub("", paragraph))[0]
 
 
 def _method(name: str) -> str:
@@ -103,16 +125,12 @@ def _rule(text: str) -> Any:
 
 def _text(rule: Any) -> str:
     """Of a rule: what its table says, or its docstring."""
+    if rule is None:
+        return "nothing of the kind"
     if isinstance(rule, str):
         return rule
-    return "nothing of the kind" if rule is None else inspect.getdoc(rule) or type(rule).__name__
-
-
-def _line(thing: Any) -> str:
-    """The first sentence of what is known of it."""
-    paragraph = " ".join(_text(thing).partition("\n\n")[0].split())
-    sentence = paragraph.partition(". ")[0]
-    return sentence.partition(" (")[0].rstrip(".:")
+    summary = None if inspect.isclass(rule) else getattr(rule, "summary", None)
+    return summary or inspect.getdoc(rule) or type(rule).__name__
 
 
 def _sizes(scenario: Any) -> str:

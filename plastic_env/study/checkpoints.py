@@ -26,8 +26,8 @@ class Checkpoint:
     The file's name follows from the runs and from the versions that compute them: others never read it.
     """
 
-    path: Path
-    notes: tuple[str, ...] = ()
+    path: Path  #: the file
+    notes: tuple[str, ...] = ()  #: why nothing is kept, if so
 
     @staticmethod
     def of(runs: Sequence[Run], folder: Path) -> Checkpoint:

@@ -37,7 +37,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Comparisons:
-    """What `compare` found, scenario by scenario, and all that was run."""
+    """What `compare` found.
+
+    each: scenario by scenario. finished: all that was run.
+    """
 
     each: tuple[Comparison, ...]
     finished: Finished

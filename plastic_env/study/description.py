@@ -31,8 +31,8 @@ _NEEDED = _KEYS[:3]
 class Versions(NamedTuple):
     """What results depend on beside their settings."""
 
-    plastic_env: str
-    code: str
+    plastic_env: str  #: of the package
+    code: str  #: digest of the source that decides results
 
     @staticmethod
     def here() -> Versions:
@@ -44,7 +44,8 @@ def load_study(written: str) -> Study:
     """The study that somebody means: `FORMS`. A module without a name has it as STUDY.
 
     Raises:
-        FileError: there is no such file, or it can't be read. PlasticEnvError: it describes no study.
+        FileError: there is no such file, or it can't be read. InvalidSetting: something else is written, or it holds
+            no study. PlasticEnvError: the study makes no sense.
     """
     place, _, name = written.rpartition(":")
     if not (place and name.isidentifier()):

@@ -33,6 +33,9 @@ class FilmSettings:
 
     frames: about how many, from the start to the end. every: updates from one frame to the next; None: as `frames`
         says. fps: frames per second. colour: what units are coloured by, one of `COLOURS`.
+
+    Raises:
+        InvalidSetting, UnknownName: values outside of these, or more than 50 frames per second.
     """
 
     frames: int = 200
@@ -56,7 +59,10 @@ class FilmSettings:
 
 @dataclass(frozen=True)
 class Film:
-    """What was filmed: how many frames, and the life's mean online accuracy over the tasks that are scored."""
+    """What was filmed.
+
+    frames: how many. taoa: the life's mean online accuracy over the tasks that are scored.
+    """
 
     frames: int
     taoa: float
@@ -68,8 +74,8 @@ def film(run: Run, path: Path, settings: FilmSettings | None = None, *, show_pro
     A frame is taken before the first update, then after every so many, each after what is edited there, and at the end.
 
     Raises:
-        PlasticEnvError: another ending, a missing extra, a place that can't be written to, an agent that goes wrong;
-            whatever was at `path` is still there then.
+        UnknownName: another ending. FileError: a place that can't be written to. PlasticEnvError: a missing extra, an
+            agent that goes wrong. Whatever was at `path` is still there then.
     """
     settings = settings or FilmSettings()
     reel = look_up(REELS, path.suffix.lower(), f"ending of a film in {str(path)!r}:")

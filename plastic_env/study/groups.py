@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,21 +12,24 @@ from plastic_env.study.living import Lives
 from plastic_env.study.results import write_failure, write_run
 from plastic_env.study.sweep import Run
 
-Tick = Callable[[int], None]  # told of learner-updates as they are done
-
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a group: what went wrong, by run id, and what else is to be said of it."""
+    """What became of a group.
+
+    failures: what went wrong, by run id. notes: what else is to be said.
+    """
 
     failures: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
 def run_group(
-    runs: Sequence[Run], folder: Path, overwrite: bool, tick: Tick, checkpoint_minutes: float = float("inf")
-) -> Report:
+    runs: Sequence[Run], folder: Path, overwrite: bool, checkpoint_minutes: float = float("inf")
+) -> Iterator[int | Report]:
     """Live the lives of runs whose learners and episodes are equal, as one population, and store each.
+
+    Yields learner-updates as they are done, and in the end what became of it.
 
     Those that are there already are left alone, unless `overwrite`. After every `checkpoint_minutes` all is kept in a
     file, from which the next attempt goes on, bit for bit.
@@ -41,16 +44,16 @@ def run_group(
     if lives is None:
         lives = Lives(runs)
         lives.begin()
-    tick(int(lives.lifetime.position.sum()))
+    yield int(lives.lifetime.position.sum())
     saved = time.monotonic()
     while lives.active:
-        tick(sum(lived.outcome.stop - lived.outcome.start for lived in lives.advance().values()))
+        yield sum(lived.outcome.stop - lived.outcome.start for lived in lives.advance().values())
         if time.monotonic() - saved >= 60 * checkpoint_minutes:
             checkpoint.save(lives)
             saved = time.monotonic()
     _store(lives, folder, overwrite)
     checkpoint.remove()
-    return Report({runs[member].id: why for member, (why, _) in lives.failures.items()}, checkpoint.notes)
+    yield Report({runs[member].id: why for member, (why, _) in lives.failures.items()}, checkpoint.notes)
 
 
 def _store(lives: Lives, folder: Path, overwrite: bool) -> None:

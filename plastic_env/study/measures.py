@@ -75,6 +75,9 @@ def river(results: Sequence[Result], groups: int = GROUPS) -> River:
     groups: equal stretches of the stream; units born within one are counted together. Founders stand apart. Units that
         a reset drew anew are born then. Counts stand from an edit until the next; what maintenance replaces
         during a step counts from that step's start.
+
+    Raises:
+        InvalidSetting: `groups` is below 1.
     """
     if groups < 1:
         raise InvalidSetting(f"groups is {groups!r}; give a whole number of at least 1.")
@@ -93,6 +96,9 @@ def parity_by_age(results: Sequence[Result], of: str = "gradient") -> Band:
 
     of: "activation" or "gradient". Birth stands alone; if there are more than `AGES` ages, neighbours are counted
     together, about equally many. Only cohorts that still live at an age count there.
+
+    Raises:
+        UnknownName: parity of something else.
     """
     column = look_up(PARITIES, of, "parity")
     table = np.concatenate([_table(result) for result in results])

@@ -92,6 +92,25 @@ def check_possible(label: str, method: Method) -> None:
         )
 
 
+def around_file(written: str) -> tuple[str, str, str] | None:
+    """What somebody has written before the path of a method's file, the path, and the rest; None if it is of no file
+    of its own, but known by name or from a module."""
+    name, options = _split(written)
+    kind, _, policy_file = name.partition(":")
+    place, colon, class_name = name.rpartition(":")
+    if policy_file and kind in policy.METHODS:
+        return f"{kind}:", policy_file, options
+    if place.endswith(".py"):
+        return "", place, f"{colon}{class_name}{options}"
+    return None
+
+
+def module_of(written: str) -> str | None:
+    """The name of the module that a method is from, if somebody has written package.module:Class."""
+    place, colon, _ = _split(written)[0].rpartition(":")
+    return place if colon and around_file(written) is None else None
+
+
 def _split(written: str) -> tuple[str, str]:
     """The method's name and what is written behind it."""
     parts = _WRITTEN.fullmatch(written)

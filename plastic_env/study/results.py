@@ -46,7 +46,11 @@ _PER_LAYER = (
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run: its settings, and a row for each of its agent's decisions."""
+    """A finished run.
+
+    settings: all that decides it, as `Run.settings`, and the versions that made it.
+    rows: by column, a value for each of its agent's decisions.
+    """
 
     settings: Mapping[str, Any]
     rows: Mapping[str, Sequence[Any]]
@@ -86,13 +90,16 @@ class Result:
         return [CohortPoint(*values) for values in zip(*columns, strict=True)]
 
     def last(self, name: str) -> np.ndarray:
-        """A column's value after the last step."""
+        """A column's value after the last step, [] or [layers]."""
         return np.asarray(self.rows[name][-1])
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One step of a run: what the agent asked for, what came of it, and what that was worth."""
+    """One step of a run.
+
+    requested: what the agent asked for. outcome: what came of it. reward: what that was worth.
+    """
 
     requested: Plan
     outcome: Outcome

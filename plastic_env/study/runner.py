@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from plastic_env.errors import FileError, InvalidSetting, look_up
-from plastic_env.files import clear_unfinished, make_folder
-from plastic_env.study.backends import BACKENDS, Job
+from plastic_env.files import clear_unfinished
+from plastic_env.study import on_ray
+from plastic_env.study.backends import BACKENDS, cores
 from plastic_env.study.groups import Report
+from plastic_env.study.jobs import Job, Message
+from plastic_env.study.lock import alone_in
 from plastic_env.study.progress import Progress
 from plastic_env.study.results import Result, is_stored, read_run
 from plastic_env.study.sweep import Cell, Run, Study, stacked
@@ -24,13 +27,18 @@ CHECKPOINT_MINUTES = 10.0
 class Running:
     """How a study is run, none of which its results depend on.
 
-    threads: cores to use. backend: a name in `BACKENDS`; None for processes if there is more than one core to use.
-    overwrite: run everything again. show_progress: tell on stderr. checkpoint_minutes: how often a group that takes
-    long is kept, so that it can go on from there. sinks: other places to tell of finished runs.
+    threads: cores to use; None for all there are. backend: a name in `BACKENDS`; None for processes if there is more
+    than one core to use. address: of the cluster, for the backend "ray". overwrite: run everything again.
+    show_progress: tell on stderr. checkpoint_minutes: how often a group that takes long is kept, so that it can go on
+    from there. sinks: other places to tell of finished runs.
+
+    Raises:
+        InvalidSetting, UnknownName: values outside of these.
     """
 
-    threads: int = 1
+    threads: int | None = 1
     backend: str | None = None
+    address: str | None = None
     overwrite: bool = False
     show_progress: bool = True
     checkpoint_minutes: float = CHECKPOINT_MINUTES
@@ -39,6 +47,10 @@ class Running:
     def __post_init__(self) -> None:
         if self.backend is not None:
             look_up(BACKENDS, self.backend, "backend")
+        if self.backend == "ray":
+            on_ray.imported()
+        elif self.address is not None:
+            raise InvalidSetting(f"The address {self.address!r} is of no use; it is for the backend ray.")
         if self.checkpoint_minutes < 0:
             raise InvalidSetting(f"checkpoint_minutes is {self.checkpoint_minutes}; give 0 or more.")
 
@@ -47,7 +59,8 @@ class Running:
 class Finished:
     """What there is of a study once it has been run.
 
-    study: with what its tuning chose. failed: why, by id of the runs that failed.
+    study: with what its tuning chose. cells: its rows. folder: where results are. failed: why, by id of the runs that
+        failed.
     """
 
     study: Study
@@ -107,18 +120,19 @@ def run_study(study: Study, folder: Path, running: Running | None = None, **fiel
         running: how to; any of its fields may be given by name instead.
 
     Raises:
-        PlasticEnvError: a study that can't be run, or results that can't be read or written.
+        PlasticEnvError: a study that can't be run, results that can't be read or written, or a folder in which another
+            process is at work.
         KeyboardInterrupt: after the workers have been stopped; finished runs stay.
     """
     running = replace(running or Running(), **fields)
-    if study.tune and study.chosen is None:
-        study.cells()  # its mistakes come first
-        run_study(study.tuning, folder, running)
-        study = choose(study, folder)
-    cells = study.cells()
-    make_folder(folder)
-    clear_unfinished(folder)
-    failed = _run(study, stacked(cells), folder, running)
+    cells = study.cells()  # its mistakes come first
+    with alone_in(folder):
+        if study.tune and study.chosen is None:
+            run_study(study.tuning, folder, running)
+            study = choose(study, folder)
+            cells = study.cells()
+        clear_unfinished(folder)
+        failed = _run(study, stacked(cells), folder, running)
     return Finished(study, tuple(cells), folder, failed)
 
 
@@ -136,9 +150,12 @@ def _run(study: Study, groups: Sequence[Sequence[Run]], folder: Path, running: R
     updates = sum(len(groups[job.at]) * groups[job.at][0].scenario.stream(0).updates for job in jobs)
     with Progress(folder, sum(map(len, missing)), updates, running.show_progress, running.sinks) as progress:
 
-        def tell(job: Job, message: int | Report) -> None:
+        def tell(job: Job, message: Message | str) -> None:
             if isinstance(message, int):
                 progress.updates(message)
+                return
+            if isinstance(message, str):
+                progress.note(message)
                 return
             failed.update(message.failures)
             for note in message.notes:
@@ -146,9 +163,9 @@ def _run(study: Study, groups: Sequence[Sequence[Run]], folder: Path, running: R
             for run in missing[job.at]:
                 _tell_of(run, message, folder, progress)
 
-        workers = min(running.threads, len(jobs))
-        backend = running.backend or ("here" if workers == 1 else "processes")
-        BACKENDS[backend](jobs, groups, tell, workers)
+        alone = len(jobs) == 1 or (running.threads or cores()) == 1
+        backend = running.backend or ("here" if alone else "processes")
+        BACKENDS[backend](jobs, groups, tell, running.threads, running.address)
     return failed
 
 

@@ -15,7 +15,11 @@ from plastic_env.study.tuning import choose
 
 @dataclass(frozen=True)
 class CellStatus:
-    """Runs of one cell: how many are done and missing, and why others failed (an entry per run)."""
+    """Runs of one cell.
+
+    scenario, method: the cell's labels. done, missing: how many there are, and how many are yet to be done.
+    failures: why others failed, an entry per run.
+    """
 
     scenario: str
     method: str
@@ -26,7 +30,10 @@ class CellStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """Of a whole study. other: results in its folder that are none of its own."""
+    """Of a whole study.
+
+    cells: row by row. other: results in its folder that are none of its own.
+    """
 
     cells: tuple[CellStatus, ...]
     other: int

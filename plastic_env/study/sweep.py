@@ -33,6 +33,7 @@ LONGEST_SCENARIO = 60
 class Run:
     """One method on one scenario with one seed.
 
+    scenario_name, method_name: labels. episode: how its learner lives.
     source: what decides the result besides the project's own code (see `Found`). start: how its learner begins.
     tuned: what was chosen for it by tuning, and how; empty if nothing was.
     """
@@ -98,7 +99,10 @@ class Cell:
 
 
 class Chosen(NamedTuple):
-    """What tuning chose for a cell: (name, value) pairs, and the mean TAOA that they reached over its seeds."""
+    """What tuning chose for a cell.
+
+    scenario, method: the cell's labels. values: (name, value) pairs. taoa: their mean TAOA over the tuning's seeds.
+    """
 
     scenario: str
     method: str

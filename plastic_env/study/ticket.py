@@ -32,19 +32,22 @@ Results = Mapping[str, Sequence[Result]]  # by method
 class Weights(NamedTuple):
     """The initial weights of tickets.
 
-    suffix: what follows a method's name in the name of its tickets. draw: see `Start`.
+    summary: one line. suffix: what follows a method's name in the name of its tickets. draw: see `Start`.
     """
 
+    summary: str
     suffix: str
     draw: int
 
 
 WEIGHTS = {
-    # another draw from the initial distribution, as in arXiv 2605.15435
-    "fresh": Weights("ticket", 1),
-    # those that the method's learner began with, slot by slot (Frankle & Carbin 2019): the first ones, even where an
-    # edit has drawn a slot's weights anew since
-    "rewound": Weights("rewound_ticket", 0),
+    "fresh": Weights("another draw from the initial distribution, as in arXiv 2605.15435", "ticket", 1),
+    "rewound": Weights(
+        "those that the method's learner began with, slot by slot (Frankle & Carbin 2019): the first ones, even where "
+        "an edit has drawn a slot's weights anew since",
+        "rewound_ticket",
+        0,
+    ),
 }
 
 
@@ -52,8 +55,8 @@ WEIGHTS = {
 class Ticketed:
     """What one method's learners reached while they were edited, and what their tickets reached; arrays [seeds].
 
-    ACC is test accuracy at the last checkpoint (task end), TAA the mean over checkpoints.
-
+    cycle_acc, ticket_acc: test accuracy at the last checkpoint (task end). cycle_taa, ticket_taa: its mean over
+        checkpoints.
     width: live units per editable layer of each mask. diverged: how many learners and how many tickets did.
     """
 
@@ -68,7 +71,10 @@ class Ticketed:
 
 @dataclass(frozen=True)
 class Tickets:
-    """What `tickets` found, by method, and what went wrong, by method and seed. picture: where it is drawn."""
+    """What `tickets` found.
+
+    methods: by name. failures: what went wrong, by method and seed. picture: where it is drawn.
+    """
 
     methods: dict[str, Ticketed]
     failures: dict[tuple[str, int], str]

@@ -48,7 +48,11 @@ def shortest(seeds: Sequence[int]) -> int | list[int | str]:
 
 
 def as_names(names: object, option: str) -> tuple[str, ...]:
-    """One name or several, each once."""
+    """One name or several, each once.
+
+    Raises:
+        InvalidSetting: something else than names.
+    """
     found = [names] if isinstance(names, str) else names
     if not isinstance(found, (list, tuple)) or not all(isinstance(name, str) and name for name in found):
         raise InvalidSetting(f"{option} is {names!r}; give names.")
@@ -69,7 +73,11 @@ def as_settings(pairs: object, option: str) -> tuple[tuple[str, Any], ...]:
 
 
 def as_axes(pairs: object, option: str) -> tuple[tuple[str, tuple[Any, ...]], ...]:
-    """Several values by name."""
+    """Several values by name.
+
+    Raises:
+        InvalidSetting: no values by name, no list of them, the same twice, or some that a file can't hold.
+    """
     found = as_settings(pairs, option)
     for name, values in found:
         if not isinstance(values, tuple) or not values:

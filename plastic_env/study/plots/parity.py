@@ -39,7 +39,10 @@ QUADRANTS = {
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where cohorts stand among older units, [cohorts] log-parities each: right after birth, and when last seen."""
+    """Where cohorts stand among older units, [cohorts] log-parities each.
+
+    birth_activation, birth_gradient: right after birth. end_activation, end_gradient: when last seen.
+    """
 
     birth_activation: np.ndarray
     birth_gradient: np.ndarray

@@ -119,7 +119,7 @@ def draw_forest(differences: Mapping[str, Interval], ax: Axes | None = None, *, 
 
 
 def readable_on(fill: Sequence[float] | np.ndarray) -> str:
-    """Black or white, whichever contrasts more with a colour (red, green, blue in 0 .. 1), by WCAG 2's luminance."""
+    """Black or white, whichever contrasts more with a colour [red, green, blue] in 0 .. 1, by WCAG 2's luminance."""
     linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in fill]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return "black" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "white"

@@ -152,7 +152,7 @@ def draw_point(x: Interval, y: Interval, ax: Axes, at: int) -> Axes:
 
 
 def mark_shifts(shifts: Sequence[int] | np.ndarray, ax: Axes) -> Axes:
-    """A short stroke at the top for every shift."""
+    """A short stroke at the top for every shift, [shifts] updates."""
     ax.plot(shifts, np.full(len(shifts), 0.985), "|", color="0.35", markersize=5, transform=ax.get_xaxis_transform())
     return ax
 

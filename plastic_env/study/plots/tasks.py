@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class EarlyLate:
     """Accuracy by updates since a task began, over the first tasks of a stream and over its last ones."""
 
-    early: Band
-    late: Band
+    early: Band  #: over the first tasks
+    late: Band  #: over the last ones
 
 
 def draw_since_shift(methods: Mapping[str, Band], ax: Axes | None = None) -> Axes:

@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 class CycleTicket:
     """Two accuracies of one method: while its network was edited, and of the final mask retrained from scratch."""
 
-    cycle: Interval
-    ticket: Interval
+    cycle: Interval  #: while it was edited
+    ticket: Interval  #: of the final mask, retrained
 
 
 @dataclass(frozen=True)
 class Spending:
     """What one method's lives cost in multiply-accumulates, and the mean online accuracy that they reached."""
 
-    macs: Interval
-    taoa: Interval
+    macs: Interval  #: multiply-accumulates of a life
+    taoa: Interval  #: mean online accuracy
 
 
 def draw_cycle_ticket(methods: Mapping[str, CycleTicket], ax: Axes | None = None) -> Axes:

@@ -10,7 +10,7 @@ from plastic_env.errors import InvalidScores, InvalidSetting
 
 
 def numbers(name: str, values: object, *shapes: str, nan: bool = False) -> np.ndarray:
-    """`values` as an array of float64.
+    """`values` as an array [...] of float64.
 
     Args:
         shapes: the allowed ones, such as "runs, tasks"; "..., tasks" allows any axes before, "" is a number.

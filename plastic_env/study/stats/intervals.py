@@ -22,7 +22,7 @@ NAN = float("nan")
 
 
 class Interval(NamedTuple):
-    """A mean and its interval; the ends are NaN where one run allows none."""
+    """A mean and the ends of its interval, low and high; these are NaN where one run allows none."""
 
     mean: float
     low: float
@@ -30,7 +30,7 @@ class Interval(NamedTuple):
 
 
 class Bands(NamedTuple):
-    """Means along a curve and their intervals: three arrays [points]."""
+    """Means along a curve and their intervals: three arrays [points], the mean and the ends low and high."""
 
     mean: np.ndarray
     low: np.ndarray

@@ -51,6 +51,9 @@ def relative_plasticity(accuracy: np.ndarray, reference: np.ndarray) -> np.ndarr
     Below 1, plasticity has been lost. Where the reference is 0, the ratio is 1 if accuracy is 0 too, else infinite.
 
     reference: [tasks] or of accuracy's shape.
+
+    Raises:
+        InvalidScores: shapes that don't fit, or NaN.
     """
     accuracy, reference = numbers("accuracy", accuracy, "..., tasks"), numbers("reference", reference, "..., tasks")
     if reference.shape not in (accuracy.shape, accuracy.shape[-1:]):

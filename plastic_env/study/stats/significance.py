@@ -25,7 +25,7 @@ class Significance(NamedTuple):
 
 
 class Welch(NamedTuple):
-    """As `Significance`, with the statistic `t` and its degrees of freedom; NaN where they are undefined."""
+    """As `Significance`: difference and p; with the statistic `t` and its degrees of freedom; NaN where undefined."""
 
     difference: float
     p: float

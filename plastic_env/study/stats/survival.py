@@ -32,7 +32,8 @@ class Survival(NamedTuple):
 
 
 class Median(NamedTuple):
-    """Median time and its interval; infinite where not reached within what was observed, ends NaN for one entry."""
+    """A median time and the ends of its interval, low and high; infinite where not reached within what was observed,
+    and the ends NaN for one entry."""
 
     median: float
     low: float
