@@ -42,6 +42,7 @@ def add(commands: Commands) -> None:
 
 def _reproduce(asked: argparse.Namespace) -> int:
     from plastic_env.errors import look_up
+    from plastic_env.study.backends import cores
     from plastic_env.study.claims import cost, page
     from plastic_env.study.claims.evidence import Evidence
     from plastic_env.study.claims.protocol import SIZES
@@ -54,7 +55,7 @@ def _reproduce(asked: argparse.Namespace) -> int:
     with ExitStack() as closing:
         running = running_of(asked, out, closing)
         if asked.dry_run:
-            print(cost.as_table(cost.bills(protocol), running.threads))
+            print(cost.as_table(cost.bills(protocol), running.threads or cores()))
             return 0
         evidence = Evidence(out, running)
         found: dict[str, page.Asked] = {}

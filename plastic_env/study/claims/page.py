@@ -80,7 +80,7 @@ def write_page(path: Path, found: Mapping[str, Asked], protocol: Protocol, comma
         if asked.answer is None:
             parts.append(f"Not judged: {asked.why}\n")
             continue
-        parts += [_table(asked.answer.findings), *_verdict(asked)]
+        parts += [_table(asked.answer.findings, name in CLAIMS), *_verdict(asked)]
         for picture, draw in asked.answer.pictures.items():
             file = path.with_name(f"{path.stem}-{name}-{picture}.png")
             _save(file, draw)
@@ -96,8 +96,9 @@ def write_page(path: Path, found: Mapping[str, Asked], protocol: Protocol, comma
 def _head(found: Mapping[str, Asked], protocol: Protocol, command: str) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in environment().items())
     lines = [
-        f"# The paper, claim by claim: {protocol.says}\n",
-        "[arXiv 2605.15435](https://arxiv.org/abs/2605.15435), and questions that it leaves open. Written by\n",
+        "# The paper, claim by claim\n",
+        "[arXiv 2605.15435](https://arxiv.org/abs/2605.15435), and questions that it leaves open, with "
+        f"{protocol.says}. Written by\n",
         f"```\n{command}\n```\n",
         f"on {time.strftime('%Y-%m-%d')}, with {versions}.\n",
         f"{_setting(protocol)}\n",
@@ -126,11 +127,12 @@ def _setting(protocol: Protocol) -> str:
     )
 
 
-def _table(findings: Sequence[Finding]) -> str:
-    lines = ["| what | the paper | here | test | verdict |\n| --- | --- | --- | --- | --- |"]
-    for finding in findings:
-        verdict = "" if finding.verdict is None else finding.verdict.value
-        lines.append(f"| {finding.what} | {finding.paper} | {finding.ours} | {finding.test} | {verdict} |")
+def _table(findings: Sequence[Finding], judged: bool) -> str:
+    """Columns that say nothing are left out. judged: whether there is a claim to compare with."""
+    heads = ("what", "the paper" if judged else "beside it", "here", "test", "verdict")
+    rows = [(f.what, f.paper, f.ours, f.test, "" if f.verdict is None else f.verdict.value) for f in findings]
+    kept = [at for at, column in enumerate(zip(*rows, strict=True)) if any(column)]
+    lines = [f"| {' | '.join(row[at] for at in kept)} |" for row in (heads, ("---",) * len(heads), *rows)]
     return "\n".join(lines) + "\n"
 
 
