@@ -29,6 +29,7 @@ UNLISTED = {  # tables of names that nobody chooses from
     "plastic_env.learner.normalisation.STATISTICS",
     "plastic_env.scenarios.data.libraries.FIXED",
     "plastic_env.scenarios.data.libraries.MODULES",
+    "plastic_env.study.costs.KINDS",
     "plastic_env.study.film.REELS",
     "plastic_env.study.plots.parity.QUADRANTS",
 }

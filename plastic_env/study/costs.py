@@ -25,6 +25,9 @@ def costs(results: Sequence[Result], of: str) -> np.ndarray | None:
     no cheaper for that. A step's cost is spread evenly over its updates.
 
     of: "macs", what is charged for training, probes and edits; or "parameters", the live ones.
+
+    Raises:
+        UnknownName: no such cost.
     """
     look_up(KINDS, of, "cost")
     if any(of not in result.rows for result in results):

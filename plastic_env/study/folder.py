@@ -32,7 +32,10 @@ Found = Mapping[str, Mapping[str, Sequence[Result]]]  # results by scenario and 
 
 @dataclass(frozen=True)
 class Failure:
-    """A run that has no result: what went wrong, and where in the code. kind: one of `KINDS`."""
+    """A run that has no result.
+
+    scenario, method, seed: which. why: what went wrong. trace: where in the code. kind: one of `KINDS`.
+    """
 
     scenario: str
     method: str

@@ -19,7 +19,10 @@ _SAME = ("scenario", "stream", "data", "method", "agent", "agent_source", "episo
 
 @dataclass(frozen=True)
 class Gap:
-    """Runs of one method on one scenario that are neither finished nor failed. why: they can't be run, or ""."""
+    """Runs of one method on one scenario, with these seeds, that are neither finished nor failed.
+
+    why: what keeps them from being run; "" if nothing does.
+    """
 
     scenario: str
     method: str
@@ -32,6 +35,7 @@ class Planned:
     """A folder's study. problem: why it can't be told what is missing; "" if it can.
 
     versions: of what made the results, or None if that isn't known. names: scenario and method of all its cells.
+    gaps: what is missing.
     """
 
     folder: Path

@@ -23,7 +23,10 @@ Methods = Mapping[str, Sequence[Result]]
 
 @dataclass(frozen=True)
 class Commands:
-    """Lines that redo results, and remarks on what they can't know."""
+    """How to redo results.
+
+    lines: for a shell. remarks: on what these can't know.
+    """
 
     lines: Sequence[str]
     remarks: Sequence[str]

@@ -52,7 +52,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column's name, what it means, and whether it holds numbers."""
+    """A column of a table.
+
+    name: at its head. meaning: of the name; "" if that says it all. numeric: whether it holds numbers.
+    """
 
     name: str
     meaning: str = ""
@@ -98,7 +101,10 @@ def _cell(column: Column, cell: Cell, at: int) -> Html:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page that folds: a title, what it shows, and parts of its own."""
+    """A part of the page that folds.
+
+    title: stays when it is folded. body: what it shows first. parts: sections within. open: whether it starts unfolded.
+    """
 
     title: str
     body: Html | None = None
