@@ -29,6 +29,7 @@ STREAMS = ("PermutedDigits-small-v0", "RandomLabelDigits-small-v0")
 COHORTS = (1, 2, 4, 8, 13, 26)  # 26 units come, from 6 to 32 of 64 slots
 UNTIL = (0.5, 1.0)
 TUNING = 1000  # the first of the seeds to tune on
+TICKS = (200, 500, 1000, 2000, 5000, 10_000)  # updates
 PICTURE = Path("docs/results/time_to_integrate.png")
 # at constant width the number of events is not fixed: schedules go on to the stream's end
 ENDLESS = "+events=1000+until=1.0"
@@ -174,8 +175,10 @@ def draw(found: Mapping[tuple[str, float], Sequence[tuple[float, Interval]]]) ->
                 times, mean, (mean - low, high - mean), fmt="os"[at] + "-", color=colour(at), label=label, capsize=3
             )
         ax.set(xscale="log", title=stream, xlabel="time to integrate (updates between cohorts)", ylabel="TAOA")
+        ax.set_xticks(TICKS, [f"{tick:,}" for tick in TICKS])
+        ax.minorticks_off()
         ax.grid(color="0.92")
-    ax.legend(frameon=False)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=len(UNTIL), frameon=False)
     write_atomically(PICTURE, lambda path: figure.savefig(path, format="png", dpi=120))
     print(f"\n![TAOA against time to integrate]({PICTURE.name})")
 

@@ -24,6 +24,10 @@ from plastic_env.scenarios.mixed import KINDS as SHIFTS
 from plastic_env.scenarios.mixed import SPLITS
 from plastic_env.study import measures, plots, stats
 from plastic_env.study.catalogue import line, listed
+from plastic_env.study.claims.beyond import QUESTIONS
+from plastic_env.study.claims.paper import CLAIMS
+from plastic_env.study.claims.protocol import INTERVENTIONS, SIZES
+from plastic_env.study.costs import KINDS as COSTS
 
 FOLDER = Path(__file__).parents[1] / "reference"
 NOTE = "<!-- written by docs/tools/names.py: change what it is written from, and run that -->\n\n"
@@ -72,6 +76,7 @@ def pages() -> dict[str, str]:
         "data.md": _data(),
         "observations.md": _observations(),
         "measures.md": _measures(),
+        "claims.md": _claims(),
         "pictures.md": _pictures(),
     }
 
@@ -183,10 +188,27 @@ def _measures() -> str:
         + _functions(diagnostics)
         + "\n## Of results, for pictures and tables\n\n"
         + _functions(measures)
+        + "\n## Costs\n\nWhat budgets are counted in.\n\n"
+        + _table(("name", "what it is"), _quoted(COSTS))
         + "\n## Statistics\n\nArrays in, arrays and named tuples out.\n\n"
         + _functions(stats)
         + "\n## As metrics of Avalanche\n\n"
         + _table(("metric", "what it is"), _lines(avalanche_metrics, metrics))
+    )
+
+
+def _claims() -> str:
+    asked = {name: claim.says for name, claim in {**CLAIMS, **QUESTIONS}.items()}
+    sizes = {name: protocol.says for name, protocol in SIZES.items()}
+    interventions = [(f"`{name}`", f"`grow{re.sub('[{}]', '', options)}`") for name, options in INTERVENTIONS.items()]
+    return (
+        "# Claims\n\n`plastic-env reproduce CLAIM ... --size SIZE` runs what a claim of arXiv 2605.15435 needs, and "
+        "judges it.\n[What came of it](../results/claims/index.md).\n\n"
+        + _table(("name", "the claim, or a question that the paper leaves open"), _quoted(asked))
+        + "\n## Sizes\n\n"
+        + _table(("size", "what is run"), _quoted(sizes))
+        + "\n## Interventions\n\n"
+        + _table(("the paper's", "as a method"), interventions)
     )
 
 

@@ -70,8 +70,10 @@ class Schedule(Protocol):
 class SGD:
     """w <- w - lr b, with b <- momentum b + gradient (torch.optim.SGD without dampening).
 
+    cosine: updates over which lr falls to 0, again and again; 0: it stays.
+
     Raises:
-        InvalidSetting: lr isn't positive, or momentum isn't in [0, 1).
+        InvalidSetting: lr isn't positive, momentum isn't in [0, 1), or cosine is no whole number.
     """
 
     lr: float = 0.01
@@ -128,7 +130,7 @@ class Adam:
     """Adam (Kingma & Ba 2015) as torch.optim.Adam computes it, except for the age per unit.
 
     lr: the learning rate. beta1, beta2: what the running means of the gradient and of its square keep, in [0, 1).
-    eps: added to the root of the latter.
+    eps: added to the root of the latter. cosine: as for `SGD`.
 
     Raises:
         InvalidSetting: values outside of these.

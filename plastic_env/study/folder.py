@@ -34,7 +34,7 @@ Found = Mapping[str, Mapping[str, Sequence[Result]]]  # results by scenario and 
 class Failure:
     """A run that has no result.
 
-    scenario, method, seed: which. why: what went wrong. trace: where in the code. kind: one of `KINDS`.
+    scenario, method, seed: which run. why: what went wrong. trace: where in the code. kind: one of `KINDS`.
     """
 
     scenario: str

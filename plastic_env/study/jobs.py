@@ -26,8 +26,8 @@ Message = int | Report  # learner-updates that are done; what became of a group,
 class Job:
     """One group of a study, as any process can run it.
 
-    at: which group. ids: of its runs, as a check that both processes mean the same. checkpoint_minutes: see
-        `run_group`.
+    at: which group. ids: of its runs, as a check that both processes mean the same. folder: where results go.
+    overwrite, checkpoint_minutes: see `run_group`.
     """
 
     study: Study

@@ -40,10 +40,10 @@ Files = Mapping[str, bytes | None]  # by name; None for one that is gone
 
 @dataclass(frozen=True)
 class News:
-    """What a machine tells of its job, and what has changed in its folder since it told last."""
+    """message: what a machine tells of its job. files: what has changed in its folder since it told last."""
 
-    message: Message
-    files: Files
+    message: Message  #: of the job
+    files: Files  #: that are new or others
 
 
 def on_ray(

@@ -19,9 +19,9 @@ _SAME = ("scenario", "stream", "data", "method", "agent", "agent_source", "episo
 
 @dataclass(frozen=True)
 class Gap:
-    """Runs of one method on one scenario, with these seeds, that are neither finished nor failed.
+    """Runs of one method on one scenario that are neither finished nor failed.
 
-    why: what keeps them from being run; "" if nothing does.
+    seeds: of these. why: they can't be run, or "".
     """
 
     scenario: str
@@ -34,8 +34,8 @@ class Gap:
 class Planned:
     """A folder's study. problem: why it can't be told what is missing; "" if it can.
 
-    versions: of what made the results, or None if that isn't known. names: scenario and method of all its cells.
-    gaps: what is missing.
+    gaps: what is missing. versions: of what made the results, or None if that isn't known. names: scenario and method
+        of all its cells.
     """
 
     folder: Path

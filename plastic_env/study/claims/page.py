@@ -29,7 +29,10 @@ RULES = (
 
 
 class Asked(NamedTuple):
-    """A claim, and what was found of it, or why nothing could be."""
+    """A claim, and what was found of it.
+
+    answer: None where nothing could be found. why: that is so.
+    """
 
     claim: Claim
     answer: Answer | None

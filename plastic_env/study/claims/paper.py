@@ -30,8 +30,11 @@ Draw = Callable[["Figure"], None]
 
 @dataclass(frozen=True)
 class Answer:
-    """What was found of a claim. pictures: by name, functions that draw onto an empty figure. reading: how what the
-    paper leaves open was read, and what another reading gives."""
+    """What was found of a claim.
+
+    findings: with their verdicts. pictures: by name, functions that draw onto an empty figure.
+    reading: how what the paper leaves open was read, and what another reading gives.
+    """
 
     findings: list[Finding]
     pictures: dict[str, Draw] = field(default_factory=dict)
@@ -135,7 +138,7 @@ def starved(protocol: Protocol, evidence: Evidence) -> Answer:
 
 
 def parity_findings(found: Mapping[str, np.ndarray], where: str) -> list[Finding]:
-    """The three halves of C5."""
+    """The three halves of C5, of log-parities [seeds] by name."""
     judged = (
         ("birth_activation", "activation log-parity at birth", "above 0", partial(more, least=0.0)),
         ("birth_gradient", "gradient log-parity at birth", "clearly below 0", less),

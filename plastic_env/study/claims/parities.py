@@ -15,6 +15,7 @@ EARLY = 1 / 3  # of a cycle
 class Parities(NamedTuple):
     """Log-parities of one run, averaged over cohorts and layers.
 
+    birth_activation, birth_gradient: right after birth. end_gradient: at the end of the cycle.
     early_gradient, early_activation: averaged over the looks in the first third of the cycle after birth, birth
     included.
     """

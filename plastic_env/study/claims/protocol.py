@@ -51,6 +51,7 @@ class Cycles:
     """Edit cycles on one data set, and tickets of what they end with (the paper's iid protocol; C1 to C7).
 
     data: name of the data set. hidden: the learner's layers. updates: per cycle; edits fall between cycles.
+    batch_size: samples per update. seeds: how many. cycles: likewise. scenario: of which settings are changed.
     compactness: budgets of weights that growing and pruning end at. optimizer, lr, init: of all methods alike.
     annealed: whether the learning rate falls to 0 as a cosine in every cycle anew (our reading of "cosine to 0": over
         all cycles at once, what is rewound late would have no learning rate left to come back with).
@@ -125,7 +126,8 @@ class Cycles:
 class Shifts:
     """A stream of tasks (C8, C9).
 
-    title: what a page calls it. changes: settings of the scenario. rsl: the activation that the paper uses here.
+    title: what a page calls it. scenario: its name. changes: settings of it. hidden: the learner's layers. seeds: how
+    many. rsl: the activation that the paper uses here.
     compactness: the budget of weights that growing and pruning end at. options: of all methods, such as lr.
     Edits fall at shifts, in 20 events over the first half of the stream (when, the paper doesn't say).
     """

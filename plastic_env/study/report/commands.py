@@ -23,9 +23,9 @@ Methods = Mapping[str, Sequence[Result]]
 
 @dataclass(frozen=True)
 class Commands:
-    """How to redo results.
+    """What redoes results.
 
-    lines: for a shell. remarks: on what these can't know.
+    lines: commands. remarks: on what they can't know.
     """
 
     lines: Sequence[str]

@@ -25,8 +25,8 @@ class Comparison:
 
     pairs: seeds that both have. difference: of their scores, paired by these. improvement: probability that a run of
         the method has the higher one, over all runs of both. welch, sign_flip: p-values of there being no difference,
-        the first over all runs, the second over the pairs. corrected_welch, corrected_sign_flip: by Holm's
-        rule, over the table's methods.
+        the first over all runs, the second over the pairs. corrected_welch, corrected_sign_flip: by
+        Holm's rule, over the table's methods.
     """
 
     pairs: int

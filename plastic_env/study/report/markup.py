@@ -54,7 +54,7 @@ class Cell:
 class Column:
     """A column of a table.
 
-    name: at its head. meaning: of the name; "" if that says it all. numeric: whether it holds numbers.
+    name: its head. meaning: in words. numeric: whether it holds numbers.
     """
 
     name: str
@@ -103,7 +103,7 @@ def _cell(column: Column, cell: Cell, at: int) -> Html:
 class Section:
     """A part of the page that folds.
 
-    title: stays when it is folded. body: what it shows first. parts: sections within. open: whether it starts unfolded.
+    title: its head. body: what it shows. parts: of its own. open: whether it is unfolded at first.
     """
 
     title: str

@@ -25,7 +25,8 @@ def rank_correlation(x: np.ndarray, y: np.ndarray, confidence: float = 0.95) -> 
 
 
 def rank_correlation_gap(x: np.ndarray, y: np.ndarray, z: np.ndarray, confidence: float = 0.95) -> Interval:
-    """How much closer `x` goes with `y` than with `z`: the difference of the two rhos, on the same draws of seeds.
+    """How much closer `x` goes with `y` than with `z`, all [seeds, methods]: the difference of the two rhos, on the
+    same draws of seeds.
 
     Raises:
         InvalidScores, InvalidSetting: as `rank_correlation`.
