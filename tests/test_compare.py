@@ -86,6 +86,7 @@ def test_table_json_and_raw_rows_agree(tmp_path, capsys):
     assert settings["episode"]["learner"]["optimizer"] == {
         "type": "Adam",
         "lr": 0.003,
+        "cosine": 0,
         "beta1": 0.9,
         "beta2": 0.999,
         "eps": 1e-8,
