@@ -67,6 +67,9 @@ class Recycle(Bearing):
     """At every shift, replaces the least useful units of each layer by newborns.
 
     insertion: how newborns enter (see `Bearing`). fraction: of the live units. rule: how they are chosen.
+
+    Raises:
+        InvalidSetting: a fraction outside of [0, 1].
     """
 
     insertion: str = "fresh"
@@ -89,6 +92,9 @@ class Staged(Dense):
 
     The events fall into the middle of equal stretches, so that the mean width over time does not depend
     on their number. events: how many. until: the fraction of the stream that is cut into stretches.
+
+    Raises:
+        InvalidSetting: no whole number of events of at least 1, or a fraction outside of (0, 1].
     """
 
     events: int = 20

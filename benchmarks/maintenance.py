@@ -1,6 +1,6 @@
 """What maintenance costs: updates of a population with each rule against plain ones.
 
-python benchmarks/maintenance.py [--rounds N]      # a Markdown table, in about a minute; ratios first
+python benchmarks/maintenance.py [--batch N] [--rounds N]      # a Markdown table, in about a minute; ratios first
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from plastic_env import SGD, UPGD, Adam, LearnerSettings, Population
 from plastic_env.learner.penalties import L2, Dropout, L2Init, NaP, ShrinkPerturb, Spectral
 from plastic_env.learner.replacement import ContinualBackprop, ContinuousCBP
 
-N, INPUTS, CLASSES, BATCH, UPDATES = 32, 64, 10, 16, 64
+N, INPUTS, CLASSES, UPDATES = 32, 64, 10, 64
 RULES = {
     "continual backprop": ContinualBackprop(),
     "shrink & perturb": ShrinkPerturb(),
@@ -32,7 +32,8 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=30)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--batch", type=int, default=16)
+    asked = parser.parse_args()
     torch.set_num_threads(1)
     print("| rule | optimizer | x plain | ms per update of 32 learners |\n| --- | --- | --- | --- |")
     for name, optimizer in (("SGD", SGD(0.01)), ("Adam", Adam())):
@@ -42,16 +43,16 @@ def main() -> None:
         settings["UPGD"] = {"optimizer": UPGD()}
         if name == "SGD":  # whose gradients are not written down otherwise
             settings["a vanishing momentum"] = {"optimizer": SGD(0.01, momentum=1e-9)}
-        for rule, ratio, seconds in race(settings, rounds):
+        for rule, ratio, seconds in race(settings, asked.rounds, asked.batch):
             print(f"| {rule} | {name} | {ratio:.2f} | {1e3 * seconds:.2f} |", flush=True)
 
 
-def race(settings: dict[str, dict], rounds: int) -> list[tuple[str, float, float]]:
+def race(settings: dict[str, dict], rounds: int, batch: int) -> list[tuple[str, float, float]]:
     """The median over rounds of each contestant's CPU time over that of the first in the same round, and of its time
     per update; all take turns."""
     rng = np.random.default_rng(0)
-    x = torch.from_numpy(rng.standard_normal((UPDATES, N, BATCH, INPUTS), dtype=np.float32))
-    y = torch.from_numpy(rng.integers(CLASSES, size=(UPDATES, N, BATCH)))
+    x = torch.from_numpy(rng.standard_normal((UPDATES, N, batch, INPUTS), dtype=np.float32))
+    y = torch.from_numpy(rng.integers(CLASSES, size=(UPDATES, N, batch)))
     populations = {}
     for name, more in settings.items():
         made = populations[name] = Population(N, INPUTS, CLASSES, LearnerSettings(hidden=(64, 64), **more))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from plastic_env import Conv, Dense, LearnerSettings, Population
-from plastic_env.learner.activations import ACTIVATIONS
+from plastic_env.learner.activations import ACTIVATIONS, RandomSmoothLeaky
 from plastic_env.learner.network import Shape
 from plastic_env.learner.state import UNIT_FIELDS, State
 from plastic_env.scenarios import SCENARIOS
@@ -24,8 +25,13 @@ PICTURE = (2, 6, 6)  # channels, height, width
 class SmoothLeaky(nn.Module):
     """Written with autograd, from the paper's formula."""
 
+    def __init__(self, name: str = "smooth_leaky") -> None:
+        super().__init__()
+        rule = ACTIVATIONS[name]
+        self.rule = rule.mean if isinstance(rule, RandomSmoothLeaky) else rule
+
     def forward(self, z: Tensor) -> Tensor:
-        rule = ACTIVATIONS["smooth_leaky"]  # whose r is the mean of the randomised one's
+        rule = self.rule
         return rule.r * z + (1 - rule.r) * z * torch.sigmoid(rule.c * z / rule.p)
 
 
@@ -46,7 +52,8 @@ PLAIN = {
     "tanh": nn.Tanh,
     "gelu": nn.GELU,
 }
-PLAIN |= {"random_smooth_leaky": SmoothLeaky}  # when nothing is trained
+# when nothing is trained
+PLAIN |= {name: partial(SmoothLeaky, name) for name, f in ACTIVATIONS.items() if isinstance(f, RandomSmoothLeaky)}
 
 
 def short(name: str) -> dict:

@@ -106,6 +106,7 @@ class Choices:
 
     Raises:
         UnknownName, InvalidAction: an item or a budget that is no action of such episodes.
+        InvalidSetting: no `Menu`.
     """
 
     menu: Menu
