@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -14,6 +15,7 @@ from plastic_env.study.claims.paper import Answer, Claim, parity_findings
 from plastic_env.study.claims.parities import by_run
 from plastic_env.study.claims.protocol import CONTROLS, OWN_AGES, PADDED, Protocol
 from plastic_env.study.claims.verdicts import Finding, difference
+from plastic_env.study.results import Result
 from plastic_env.study.stats import median_time
 
 FIRST, LAST = slice(0, 1), slice(-1, None)  # of the cohorts
@@ -122,7 +124,7 @@ def _updates(end: float) -> str:
     return "never" if np.isinf(end) else f"{end:.0f}"
 
 
-def _rewinds(where: str, lives: Lives, score) -> list[Finding]:  # type: ignore[no-untyped-def]
+def _rewinds(where: str, lives: Lives, score: Callable[[Result], float]) -> list[Finding]:
     found = scores(lives, score)
     pairs = (("prune", "dense"), ("prune", "prune_no_rewind"), ("dense_rewind", "dense"), ("prune", "dense_rewind"))
     return [difference(f"{where}: {a} - {b}", found[a], found[b]) for a, b in pairs]

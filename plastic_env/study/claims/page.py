@@ -11,8 +11,8 @@ from plastic_env.errors import AgentError, look_up
 from plastic_env.files import write_atomically
 from plastic_env.study.claims.beyond import QUESTIONS
 from plastic_env.study.claims.evidence import Evidence
-from plastic_env.study.claims.paper import CLAIMS, Answer, Claim
-from plastic_env.study.claims.protocol import Protocol
+from plastic_env.study.claims.paper import CLAIMS, Answer, Claim, Draw
+from plastic_env.study.claims.protocol import Cycles, Protocol
 from plastic_env.study.claims.verdicts import ALIKE, LEAST, Finding, overall
 from plastic_env.study.results import environment
 
@@ -113,7 +113,7 @@ def _head(found: Mapping[str, Asked], protocol: Protocol, command: str) -> str:
 
 
 def _setting(protocol: Protocol) -> str:
-    def told(part) -> str:  # type: ignore[no-untyped-def]
+    def told(part: Cycles) -> str:
         return (
             f"`{part.data}`, layers {', '.join(map(str, part.hidden))}, {part.cycles} cycles of {part.updates:,} "
             f"updates with batches of {part.batch_size}, {part.optimizer} at {part.lr:g}, {part.seeds} seeds"
@@ -145,7 +145,7 @@ def _verdict(asked: Asked) -> list[str]:
     return found + ([f"{asked.answer.reading}\n"] if asked.answer.reading else [])
 
 
-def _save(path: Path, draw) -> None:  # type: ignore[no-untyped-def]
+def _save(path: Path, draw: Draw) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(layout="constrained")

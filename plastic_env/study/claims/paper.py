@@ -14,7 +14,9 @@ from plastic_env.study.claims.evidence import Evidence, Lives, acc, scores, taa,
 from plastic_env.study.claims.parities import by_run
 from plastic_env.study.claims.protocol import BOOKKEEPING, Cycles, Protocol, Shifts
 from plastic_env.study.claims.verdicts import Finding, alike, difference, less, more
+from plastic_env.study.measures import checkpoint_accuracy
 from plastic_env.study.report import interval_text
+from plastic_env.study.results import Result
 from plastic_env.study.stats import (
     Interval,
     mean_interval,
@@ -288,9 +290,8 @@ def _stack(found: Mapping[str, Mapping[str, np.ndarray]], name: str) -> np.ndarr
     return np.stack([parities[name] for parities in found.values()], 1)
 
 
-def _common_taa(result, few: int) -> float:  # type: ignore[no-untyped-def]
-    from plastic_env.study.measures import checkpoint_accuracy
-
+def _common_taa(result: Result, few: int) -> float:
+    """TAA over so many checkpoints at equal distances."""
     reached = checkpoint_accuracy(result)
     step = len(reached) // few
     return float(reached[step - 1 :: step].mean())

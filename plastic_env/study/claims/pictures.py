@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -22,8 +22,10 @@ from plastic_env.study.results import Result
 from plastic_env.study.stats import mean_bands, mean_interval, survival
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+T = TypeVar("T")
 Lives = Mapping[str, Sequence[Result]]
 
 
@@ -102,7 +104,9 @@ def draw_waiting(times: Mapping[str, TimesToIntegrate], figure: Figure) -> None:
     draw_survival(curves, figure.subplots())
 
 
-def _panels(figure: Figure, shown, width: float, height: float):  # type: ignore[no-untyped-def]
+def _panels(
+    figure: Figure, shown: Mapping[str, T], width: float, height: float
+) -> Iterable[tuple[Axes, tuple[str, T]]]:
     """Axes side by side, one for each of what is shown."""
     figure.set_size_inches(width * len(shown), height)
     return zip(figure.subplots(1, len(shown), squeeze=False)[0], shown.items(), strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -11,6 +11,7 @@ import numpy as np
 from plastic_env.study.report import interval_text
 from plastic_env.study.stats import Interval, paired_difference, welch_test
 
+Rule = Callable[[Interval], "Verdict"]
 LEAST = 0.0025  # accuracy: an effect below a quarter of a point is none
 ALIKE = 0.01  # accuracy: means less than a point apart are alike
 
@@ -71,10 +72,10 @@ def overall(findings: Sequence[Finding]) -> Verdict | None:
     return Verdict.REPRODUCED
 
 
-def difference(what: str, a: np.ndarray, b: np.ndarray, *, paper: str = "", rule=None) -> Finding:  # type: ignore[no-untyped-def]
+def difference(what: str, a: np.ndarray, b: np.ndarray, *, paper: str = "", rule: Rule | None = None) -> Finding:
     """The paired difference a - b of two methods' scores [seeds], judged by a rule, if there is one."""
     gap = paired_difference(a, b)
-    return Finding(what, interval_text(gap, "+"), paper, p_text(welch_test(a, b).p), rule and rule(gap))
+    return Finding(what, interval_text(gap, "+"), paper, p_text(welch_test(a, b).p), rule(gap) if rule else None)
 
 
 def p_text(p: float) -> str:
