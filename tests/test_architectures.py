@@ -118,7 +118,8 @@ def test_probe_measures_what_autograd_says(name):
 
 def spy_on(network, seen):
     """Remember the input and the output of each activation, by hidden layer."""
-    functions = [module for module in network if isinstance(module, tuple(helpers.PLAIN.values()))]
+    kinds = tuple(type(make()) for make in helpers.PLAIN.values())
+    functions = [module for module in network if isinstance(module, kinds)]
     for layer, module in enumerate(functions):
 
         def hook(module, inputs, output, layer=layer):
