@@ -138,13 +138,15 @@ def times_to_integrate(results: Sequence[Result], threshold: float = 0.5, smooth
     )
 
 
-def survival(results: Sequence[Result]) -> Survival:
+def survival(results: Sequence[Result], threshold: float = 0.5) -> Survival:
     """Kaplan and Meier's estimate of who has not integrated yet, by age, from `times_to_integrate`.
 
     Cohorts that were removed or outlived the stream before they had are censored at the age at which they were last
     seen. All cohorts and layers count alike, as if independent, though those of one learner are not.
+
+    threshold: the gradient parity that counts as integrated.
     """
-    times = times_to_integrate(results)
+    times = times_to_integrate(results, threshold)
     unseen = times.time[~times.observed]
     if not len(times.time):
         return Survival(*(np.zeros(0),) * 4, censored=unseen)

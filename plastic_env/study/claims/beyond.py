@@ -103,12 +103,11 @@ def waiting(protocol: Protocol, evidence: Evidence) -> Answer:
             share = f"{found.observed.sum()} of {len(found.time)} cohorts reach it"
             what = f"{name}: median updates until gradient parity {parity:g}"
             findings.append(Finding(what, f"{median} [{low}, {high}]", test=share))
-    times = {name: measures.times_to_integrate(results, PARITIES[-1]) for name, results in lives.items()}
     reading = (
         "Kaplan-Meier estimates over cohorts and layers; those that never reached parity are censored. The picture "
         f"shows parity {PARITIES[-1]:g}. It is the first passage that counts: newborns may fall behind again."
     )
-    return Answer(findings, {"survival": partial(pictures.draw_waiting, times)}, reading)
+    return Answer(findings, {"survival": partial(pictures.draw_waiting, lives, PARITIES[-1])}, reading)
 
 
 QUESTIONS: dict[str, Claim] = {

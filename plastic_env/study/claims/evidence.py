@@ -80,12 +80,12 @@ def scores(lives: Mapping[str, Sequence[Result]], of: Callable[[Result], float])
 
 def acc(result: Result) -> float:
     """Test accuracy at the last checkpoint."""
-    return float(measures.checkpoint_accuracy(result)[-1])
+    return float(measures.acc_taa([result])[0, 0])
 
 
 def taa(result: Result) -> float:
     """Test accuracy, averaged over the checkpoints."""
-    return float(measures.checkpoint_accuracy(result).mean())
+    return float(measures.acc_taa([result])[0, 1])
 
 
 def taoa(result: Result) -> float:

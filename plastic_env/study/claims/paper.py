@@ -53,22 +53,8 @@ class Claim:
 
 def small_networks(protocol: Protocol, evidence: Evidence) -> Answer:
     """C1."""
-    part, findings, shown = protocol.mlp, [], dict[str, tuple[Lives, Lives]]()
-    for c in part.compactness:
-        methods = _three(part, c)
-        tickets = evidence.tickets(part, methods)
-        shown[f"{c:.0%} of the weights"] = evidence.cycles(part, methods), tickets
-        reached = scores(tickets, acc)
-        findings += [
-            difference(
-                f"ticket ACC, grow - prune, {c:.0%} of the weights",
-                *(reached["grow"], reached["prune"]),
-                paper="95.98 - 95.94 = +0.04 points (MNIST)",
-                rule=alike,
-            ),
-            _told(f"ticket ACC of dense, grow, prune, {c:.0%}", reached, "95.98, 95.98, 95.94"),
-        ]
-    return Answer(findings, {"tickets": partial(pictures.draw_tickets, shown)})
+    paper = "95.98 - 95.94 = +0.04 points (MNIST)", "95.98, 95.98, 95.94"
+    return _tickets_alike(protocol.mlp, evidence, *paper, of=" of the weights")
 
 
 def ends_higher(protocol: Protocol, evidence: Evidence) -> Answer:
@@ -109,23 +95,9 @@ def trails_on_average(protocol: Protocol, evidence: Evidence) -> Answer:
 
 def vanishes(protocol: Protocol, evidence: Evidence) -> Answer:
     """C4."""
-    part, findings, shown = protocol.images, [], dict[str, tuple[Lives, Lives]]()
-    for c in part.compactness:
-        methods = _three(part, c)
-        tickets = evidence.tickets(part, methods)
-        shown[f"{c:.0%} of the weights"] = evidence.cycles(part, methods), tickets
-        reached = scores(tickets, acc)
-        findings += [
-            difference(
-                f"ticket ACC, grow - prune, {c:.0%}",
-                *(reached["grow"], reached["prune"]),
-                paper="CIFAR-100: 0.0 at 20 % and at 50 %, p = .99 to .10",
-                rule=alike,
-            ),
-            _told(f"ticket ACC of dense, grow, prune, {c:.0%}", reached, "CIFAR-100 at 20 %: grow 52.1, prune 52.1"),
-        ]
+    paper = "CIFAR-100: 0.0 at 20 % and at 50 %, p = .99 to .10", "CIFAR-100 at 20 %: grow 52.1, prune 52.1"
     reading = "A ticket has the mask, other initial weights, the same batches in the same order, and as many updates."
-    return Answer(findings, {"tickets": partial(pictures.draw_tickets, shown)}, reading)
+    return _tickets_alike(protocol.images, evidence, *paper, reading=reading)
 
 
 def starved(protocol: Protocol, evidence: Evidence) -> Answer:
@@ -270,6 +242,22 @@ CLAIMS: dict[str, Claim] = {
     ),
     "C9": Claim("Where it has time, Grow + RSL wins: class-incremental learning.", class_incremental),
 }
+
+
+def _tickets_alike(part: Cycles, evidence: Evidence, gap: str, each: str, of: str = "", reading: str = "") -> Answer:
+    """Whether the tickets of Grow and Prune are alike. gap, each: the paper's figures. of: what shares are of."""
+    findings, shown = [], dict[str, tuple[Lives, Lives]]()
+    for c in part.compactness:
+        methods = _three(part, c)
+        tickets = evidence.tickets(part, methods)
+        shown[f"{c:.0%} of the weights"] = evidence.cycles(part, methods), tickets
+        reached = scores(tickets, acc)
+        what = f"ticket ACC, grow - prune, {c:.0%}{of}"
+        findings += [
+            difference(what, reached["grow"], reached["prune"], paper=gap, rule=alike),
+            _told(f"ticket ACC of dense, grow, prune, {c:.0%}", reached, each),
+        ]
+    return Answer(findings, {"tickets": partial(pictures.draw_tickets, shown)}, reading)
 
 
 def _three(part: Cycles, c: float) -> dict[str, str]:

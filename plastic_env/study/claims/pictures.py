@@ -8,18 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from plastic_env.study import measures, plots
-from plastic_env.study.measures import TimesToIntegrate
-from plastic_env.study.plots import (
-    Band,
-    Survival,
-    draw_accuracy,
-    draw_cycle_ticket,
-    draw_survival,
-    label_lines,
-)
+from plastic_env.study.plots import Band, draw_accuracy, draw_cycle_ticket, draw_survival, label_lines
 from plastic_env.study.plots.style import draw_band, draw_point, line_style
 from plastic_env.study.results import Result
-from plastic_env.study.stats import mean_bands, mean_interval, survival
+from plastic_env.study.stats import mean_bands, mean_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,16 +84,10 @@ def draw_streams(shown: Mapping[str, Lives], figure: Figure) -> None:
         ax.set_xlabel("update")
 
 
-def draw_waiting(times: Mapping[str, TimesToIntegrate], figure: Figure) -> None:
-    """Share of cohorts that have not integrated yet, by age."""
+def draw_waiting(shown: Lives, parity: float, figure: Figure) -> None:
+    """Share of cohorts that have not reached a gradient parity yet, by age."""
     figure.set_size_inches(7.6, 4.6)
-    curves = {}
-    for name, found in times.items():
-        curve = survival(found.time, found.observed)
-        curves[name] = Survival(
-            curve.time, curve.probability, curve.low, curve.high, np.unique(found.time[~found.observed])
-        )
-    draw_survival(curves, figure.subplots())
+    draw_survival({name: measures.survival(runs, parity) for name, runs in shown.items()}, figure.subplots())
 
 
 def _panels(
