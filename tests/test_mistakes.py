@@ -153,6 +153,12 @@ def test_a_mistake_on_the_command_line_is_explained(mistake, folder, capsys):
     told(capsys.readouterr().err, wanted)
 
 
+def test_comparing_beside_results_of_other_code_is_remarked_on(folder, capsys):
+    assert main(f"{COMPARE} dense --out old".split()) == 0
+    first = capsys.readouterr().err.splitlines()[0]
+    assert "old holds results" in first and "(code other)" in first and "They stay" in first
+
+
 @pytest.mark.parametrize(
     ("library", "line", "wanted"),
     [
@@ -234,6 +240,10 @@ CALLS = {
     "misspelt scenario": (partial(find, "PermutedDigits"), "Did you mean 'PermutedDigits-small-v0'?"),
     "misspelt setting": (partial(made, taks=3), "'taks'", "Did you mean 'tasks'?"),
     "unknown reward": (partial(made, reward="acuracy"), "reward 'acuracy'", "online_accuracy"),
+    "a reward of three": (
+        partial(made, reward=lambda observation, action, info: 0.0),
+        *("<lambda>(observation, action, info)", "missing a required argument", "function of one Outcome"),
+    ),
     "misspelt render mode": (partial(made, render_mode="rgb"), "Did you mean 'rgb_array'?", "ansi"),
     "misspelt treatment": (partial(made, illegal="clamp"), "'clamp'", "Did you mean 'clip'?", "raise"),
     "another device": (partial(made, device="gpu"), "device is 'gpu'", "give 'cpu'"),

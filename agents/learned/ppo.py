@@ -69,6 +69,7 @@ def train(training: Training, settings: PPOSettings | None = None, out: Path | N
     need("stable_baselines3")
     import torch
     from stable_baselines3 import PPO
+    from stable_baselines3.common.logger import Logger
 
     from plastic_env.agents.learned.sb3 import PlasticVecEnv
 
@@ -99,6 +100,7 @@ def train(training: Training, settings: PPOSettings | None = None, out: Path | N
         seed=training.seed,
         device="cpu",
     )
+    model.set_logger(Logger(None, []))  # its own leaves an empty folder in the system's temporary one in every round
     scores: Any = model.policy.action_net
     with torch.no_grad():
         scores.bias[0] += settings.patience

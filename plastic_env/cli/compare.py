@@ -28,12 +28,15 @@ def add(commands: Commands) -> None:
 
 def _compare(asked: argparse.Namespace) -> int:
     from plastic_env.study.compare import compare_all
-    from plastic_env.study.description import keep_study
+    from plastic_env.study.description import keep_study, other_versions
     from plastic_env.study.lock import alone_in
 
     study = study_of(asked)
     out = folder_of(study, asked)
     study.cells()  # mistakes come before anything is written
+    foreign = other_versions(out)
+    if foreign:
+        print(f"plastic-env: {foreign} They stay where they are; what follows is run anew.", file=sys.stderr)
     with ExitStack() as closing:
         running = running_of(asked, out, closing)
         closing.enter_context(alone_in(out))

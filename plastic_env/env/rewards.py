@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 from plastic_env.env.episode import Outcome
-from plastic_env.errors import look_up
+from plastic_env.errors import InvalidSetting, look_up
 
 Reward = Callable[[Outcome], float]
 
@@ -22,10 +23,27 @@ def find_reward(reward: str | Reward) -> Reward:
 
     Raises:
         UnknownName: no such reward.
+        InvalidSetting: a function that can't be called with an outcome alone.
     """
     if callable(reward):
+        _check_takes_outcome(reward)
         return reward
     return look_up(REWARDS, reward, "reward")
+
+
+def _check_takes_outcome(reward: Reward) -> None:
+    try:
+        signature = inspect.signature(reward)
+    except ValueError:  # built-in functions that don't tell theirs
+        return
+    try:
+        signature.bind("an outcome")
+    except TypeError as error:
+        name = getattr(reward, "__name__", type(reward).__name__)
+        raise InvalidSetting(
+            f"The reward {name}{signature} can't be called with an outcome alone ({error}); give a function of one "
+            "Outcome that returns a number, such as lambda outcome: outcome.accuracy.mean()."
+        ) from error
 
 
 REWARDS: dict[str, Reward] = {"online_accuracy": online_accuracy}

@@ -154,7 +154,7 @@ def kept_study(folder: Path) -> tuple[Study, Versions]:
 
 
 def other_versions(folder: Path) -> str:
-    """Why a folder's results aren't those of this code, and what to do then; "" if they are, or there is no record."""
+    """Why a folder's results aren't those of this code; "" if they are, or there is no record."""
     if not (folder / KEPT).is_file():
         return ""
     there, here = kept_study(folder)[1], Versions.here()
@@ -162,15 +162,17 @@ def other_versions(folder: Path) -> str:
         return ""
     return (
         f"{folder} holds results of plastic_env {there.plastic_env} (code {there.code}); this is {here.plastic_env} "
-        f"(code {here.code}), whose results are other ones. Go on with that version, choose another --out, or run "
-        "all of it again with --overwrite."
+        f"(code {here.code}), whose results are other ones."
     )
 
 
 def check_versions(folder: Path) -> None:
     """Raise `FileError` if a folder's results are those of other code, to which this one's don't belong."""
-    if other_versions(folder):
-        raise FileError(other_versions(folder))
+    why = other_versions(folder)
+    if why:
+        raise FileError(
+            f"{why} Go on with that version, choose another --out, or run all of it again with --overwrite."
+        )
 
 
 def _from_toml(path: Path) -> Study:
