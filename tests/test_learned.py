@@ -137,14 +137,30 @@ def test_a_policy_survives_its_file(learner, tmp_path):
     assert torch.load(tmp_path / "policy.pt", weights_only=True).keys() == {"header", "0.weight", "0.bias"}
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", "cut", "tensor", "pickle"])
+FOREIGN = {
+    "tensor": (torch.zeros(2), "no header of plastic_env"),
+    "checkpoint": ({"weight": torch.zeros(2)}, "no header of plastic_env"),
+    "another header": ({"header": torch.zeros(2)}, "no header of plastic_env"),
+    "header alone": ({"header": "{}"}, "it holds no weights"),
+    "no tensors": ({"header": "{}", "0.weight": 1, "0.bias": 2}, "it holds no weights"),
+    "header of another": ({"header": "{}", "0.weight": torch.zeros(2), "0.bias": torch.zeros(2)}, "it lacks 'format'"),
+    "pickle": ({"header": TOY}, "Weights only load failed"),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_files_of_others_are_refused(kind, tmp_path):
+    path = tmp_path / "policy.pt"
+    content, why = FOREIGN[kind]
+    torch.save(content, path)
+    with pytest.raises(AgentError, match=f"policy.pt holds no policy.*{why}"):
+        Learned.load(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", "cut"])
 def test_files_that_hold_no_policy_are_refused(content, tmp_path):
     path = tmp_path / "policy.pt"
-    if content == "tensor":
-        torch.save({"weight": torch.zeros(2)}, path)
-    elif content == "pickle":
-        torch.save({"header": TOY}, path)
-    elif content == "cut":
+    if content == "cut":
         made().save(path)
         path.write_bytes(path.read_bytes()[:700])
     else:

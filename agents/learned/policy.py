@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import InitVar, asdict, dataclass, field
 from functools import partial
@@ -139,16 +137,9 @@ class Learned:
             raise AgentError(
                 f"The policy {path} can't be read: {error}. Give the file of one, or train it: python -m {PACKAGE}.ppo."
             ) from error
-        except (
-            KeyError,
-            TypeError,
-            ValueError,
-            RuntimeError,
-            EOFError,
-            pickle.UnpicklingError,
-            zipfile.BadZipFile,
-        ) as error:
-            why = str(error).partition(". ")[0]  # torch goes on at length
+        except Exception as error:  # whatever a damaged or foreign file leads to
+            lacks = "it lacks " if isinstance(error, KeyError) else ""
+            why = lacks + str(error).partition(". ")[0]  # torch goes on at length
             raise AgentError(
                 f"{path} holds no policy of plastic_env, or is damaged: {why}. Use another copy, or train one anew."
             ) from error
@@ -214,7 +205,11 @@ def method_of(name: str) -> tuple[str, Method, str] | None:
 
 def _read(content: bytes) -> Learned:
     found = torch.load(io.BytesIO(content), weights_only=True)
+    if not isinstance(found, dict) or not isinstance(found.get("header"), str):
+        raise ValueError("it has no header of plastic_env")
     header = json.loads(found.pop("header"))
+    if not all(isinstance(value, torch.Tensor) for value in found.values()) or len(found) < 2:
+        raise ValueError("it holds no weights")
     if header["format"] != FORMAT:
         raise ValueError(f"its format is {header['format']!r}, not {FORMAT!r}")
     layers = tuple((found[f"{at}.weight"].numpy(), found[f"{at}.bias"].numpy()) for at in range(len(found) // 2))
