@@ -255,6 +255,10 @@ CALLS = {
         *("{'tests': 'task'}", "EpisodeSettings(...)"),
     ),
     "a name for a scenario": (partial(PlasticEnv, "PermutedDigits-small-v0"), "scenarios.find(name)"),
+    "a colour for several": (
+        partial(gymnasium.make_vec, "plastic_env/PermutedDigits-small-v0", num_envs=2, colour="age"),
+        *("'colour'", "Known:", "threads"),
+    ),
     "no learners": (partial(gymnasium.make_vec, "plastic_env/PermutedDigits-small-v0", num_envs=0), "num_envs is 0"),
     "a step before reset": (lambda: made().step(made().episode.action()), "call reset() first"),
     "a fork before reset": (lambda: made().fork([Plan()]), "never began"),

@@ -4,6 +4,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import helpers
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -433,3 +434,9 @@ def test_the_page_on_streams_lists_all_of_them():
         assert f"`{name}`" in page
         family = type(SCENARIOS[name]).__module__.rpartition(".")[2]
         assert f"`{family}`" in page
+
+
+def test_every_argument_of_an_environment_is_a_setting():
+    env = gymnasium.make("plastic_env/PermutedDigits-small-v0", tasks=2, threads=2, colour="parity").unwrapped
+    assert env.colour == "parity"
+    assert gymnasium.make_vec("plastic_env/PermutedDigits-small-v0", num_envs=2, tasks=2, threads=2).num_envs == 2
