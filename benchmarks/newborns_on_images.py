@@ -157,7 +157,13 @@ def report_rules(found: dict[str, Found]) -> None:
     """One row for each pair of rules."""
     # times to parity 1 too: where newborns are born beyond 1/2, the usual threshold says nothing
     times = ("median updates to parity 1/2 (cohorts that reach it)", "to parity 1")
-    heads = ("insertion, optimizer state", "gradient log-parity at birth", "at the cycle's end", *times, "test accuracy")
+    heads = (
+        "insertion, optimizer state",
+        "gradient log-parity at birth",
+        "at the cycle's end",
+        *times,
+        "test accuracy",
+    )
     print(f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
     for name, result in found.items():
         births, ends = (

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from plastic_env.errors import InvalidSetting, look_up
+from plastic_env.errors import InvalidSetting, check_share, look_up
 from plastic_env.scenarios.data import load
-from plastic_env.scenarios.family import Family, check_share, ordered, shuffled, some
+from plastic_env.scenarios.family import Family, ordered, shuffled, some
 from plastic_env.streams.stream import Chain, Signature, Task, TaskStream, task_rng
 from plastic_env.streams.transforms import Moved, rotation
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from plastic_env.errors import InvalidSetting
+from plastic_env.errors import InvalidSetting, check_share
 from plastic_env.scenarios.data import load
-from plastic_env.scenarios.family import Family, check_share, ordered, some
+from plastic_env.scenarios.family import Family, ordered, some
 from plastic_env.streams.stream import Signature, Task, TaskStream, task_rng
 
 

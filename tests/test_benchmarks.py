@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from plastic_env.learner.cohorts import CohortHistory, CohortPoint
-
 from plastic_env.study.runner import run_study
 from plastic_env.study.sweep import Study
 

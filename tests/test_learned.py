@@ -235,6 +235,31 @@ def test_training_sees_its_own_split_and_seeds_only():
         replace(training, rounds=None)
 
 
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda: replace(TOY, rounds=-1), "rounds is -1; give a whole number of at least 1"),
+        (lambda: replace(TOY, rounds=2.5), "rounds is 2.5"),
+        (lambda: replace(TOY, minutes=float("nan")), "minutes is nan; give a positive number"),
+        (lambda: replace(TOY, price="x"), "price is 'x'; give a number of at least 0"),
+        (lambda: replace(TOY, seed=-1), "seed is -1; give a whole number of at least 0"),
+        (lambda: cma.CMASettings(judged=0), "judged is 0"),
+        (lambda: cma.CMASettings(candidates=3), "candidates is 3; give a whole number of at least 4"),
+        (lambda: cma.CMASettings(sigma=0), "sigma is 0; give a positive number"),
+        (lambda: cma.CMASettings(hidden=8), r"hidden is 8; give a tuple .* such as \(32,\)"),
+        (lambda: cma.CMASettings(fields="accuracy"), "fields is 'accuracy'; give a tuple of names"),
+        (lambda: ppo.PPOSettings(judged=0), "judged is 0"),
+        (lambda: ppo.PPOSettings(lr=-1), "lr is -1; give a positive number"),
+        (lambda: ppo.PPOSettings(discount=2), "discount is 2; give a number from 0 to 1"),
+        (lambda: ppo.PPOSettings(patience="much"), "patience is 'much'; give a number"),
+        (lambda: ppo.PPOSettings(learners=1, steps=1), "A round of one decision"),
+    ],
+)
+def test_settings_of_training_that_make_no_sense_are_refused(made, message):
+    with pytest.raises(InvalidSetting, match=message):
+        made()
+
+
 def test_compute_has_its_price_by_hand():
     env = replace(TOY, price=0.5).env(1, ())
     env.reset(seed=3)
@@ -345,6 +370,42 @@ def test_the_command_line_trains(tmp_path, monkeypatch, capsys):
     assert learned.trained_on["scenario"] == "BimodalShiftsDigits-small-v0"
     assert learned.record["twin_item"] == "recycle 0.125"
     assert isinstance(learned.episode, EpisodeSpec)
+
+
+BRIEF = "--scenario BimodalShiftsDigits-small-v0 --set updates=60 --instances 1 --validated 1 --rounds 1"
+
+
+@pytest.mark.parametrize(
+    ("way", "asked", "twin"),
+    [
+        (cma, "--fractions 0.5 0.2 --settings candidates=4 lives=1", "recycle 0.2"),
+        (cma, "--fractions 0.5 0.2 --twin= --settings candidates=4 lives=1", ""),
+        (fixed, "--fractions 0.25 0.75", ""),
+    ],
+)
+def test_other_fractions_need_no_other_twin(way, asked, twin, tmp_path, monkeypatch):
+    file = tmp_path / "policy.pt"
+    monkeypatch.setattr(sys, "argv", ["train", "--out", str(file), *BRIEF.split(), *asked.split()])
+    settings = {cma: cma.CMASettings, fixed: fixed.FixedSettings}[way]
+    assert command(way.train, settings, "", twins=way is not fixed) == 0
+    assert Learned.load(file).record["twin_item"] == twin
+
+
+def test_ctrl_c_leaves_the_best_fixed_item_so_far(tmp_path, monkeypatch, capsys):
+    lived = []
+
+    def live(*given):
+        lived.append(given)
+        if len(lived) > 2:
+            raise KeyboardInterrupt
+        return np.array([-len(lived)]), None  # the first is the better one
+
+    monkeypatch.setattr(fixed, "live", live)
+    monkeypatch.setattr(sys, "argv", ["fixed", "--out", str(tmp_path / "policy.pt"), *BRIEF.split()])
+    assert command(fixed.train, fixed.FixedSettings, "", twins=False) == 130
+    assert "holds the best policy so far" in capsys.readouterr().err
+    assert Learned.load(tmp_path / "policy.pt").record["scores"] == {"wait": -1, "recycle 0.05": -2}
+    assert Learned.load(tmp_path / "policy.pt").record["item"] == "wait"
 
 
 def test_ctrl_c_leaves_the_best_policy_so_far(tmp_path):

@@ -3,8 +3,8 @@
 from itertools import pairwise
 from pathlib import Path
 
-import helpers
 import gymnasium
+import helpers
 import numpy as np
 import pytest
 import torch

@@ -25,7 +25,7 @@ from plastic_env.env.episode import EpisodeSettings
 from plastic_env.env.rewards import Reward
 from plastic_env.env.vector import PlasticVectorEnv
 from plastic_env.env.wrappers import Choices, Features, Menu, recycling_menu
-from plastic_env.errors import InvalidSetting, is_whole, look_up
+from plastic_env.errors import InvalidSetting, check_positive, check_whole, is_finite, is_whole, look_up
 from plastic_env.learner.compute import training_macs
 from plastic_env.learner.settings import LearnerSettings
 from plastic_env.plain import describe
@@ -41,8 +41,9 @@ class Training:
     scenario: its name. changes: settings of it that differ from its defaults; a scenario with splits gets "train".
     learner: whom the policy edits. menu: what it may choose from.
     instances, validated: how many seeds there are to train on, and how many others to tell by which policy is best.
-    twin: an item of the menu, or "" for none. Its twin does nothing but this, at each shift, on the same instance;
-        what is rewarded is the difference to it, which is far less noisy than the accuracy itself.
+    twin: an item of the menu, or "" for none. A learner's twin does nothing but this, at each shift, on the same
+        instance. Judgements are told beside its score. PPO rewards the difference to it, which is far less noisy than
+        the accuracy itself; CMA-ES needs no such help, since its candidates meet the same instances.
     reward: a name in `REWARDS`, or a function of an `Outcome`; the latter goes without a twin.
     price: what is subtracted from the return for as many multiply-accumulates as training on the whole stream at full
         width takes. Without any, a policy may well decide after each batch: looking costs as much as four of them.
@@ -50,7 +51,8 @@ class Training:
     seed: the only source of randomness. threads: to train learners with; results don't depend on it.
 
     Raises:
-        UnknownName, InvalidSetting: a name that doesn't exist, a split that isn't for training.
+        UnknownName, InvalidSetting: a name that doesn't exist, a number that makes no sense, a split that isn't for
+            training.
     """
 
     scenario: str
@@ -69,10 +71,16 @@ class Training:
 
     def __post_init__(self) -> None:
         for name in ("instances", "validated", "threads"):
-            if not is_whole(getattr(self, name), 1):
-                raise InvalidSetting(f"{name} is {getattr(self, name)!r}; give a whole number of at least 1.")
+            check_whole(name, getattr(self, name))
+        check_whole("seed", self.seed, 0)
+        if not is_finite(self.price) or self.price < 0:
+            raise InvalidSetting(f"price is {self.price!r}; give a number of at least 0.")
         if self.minutes is None and self.rounds is None:
             raise InvalidSetting("Training would never end; give minutes or rounds.")
+        if self.minutes is not None:
+            check_positive("minutes", self.minutes)
+        if self.rounds is not None:
+            check_whole("rounds", self.rounds)
         if self.twin:
             look_up({item.name: None for item in self.menu.items}, self.twin, "item of the menu for the twin")
             if callable(self.reward):
@@ -131,6 +139,14 @@ class Training:
         seeds = {"seeds": [self.seeds[0], self.seeds[-1]]}
         seeds |= {"validation_seeds": [self.validation_seeds[0], self.validation_seeds[-1]]}
         return {"scenario": name, "split": getattr(self.world, "split", ""), "stream": describe(self.world), **seeds}
+
+
+def check_network(hidden: object, names: object) -> None:
+    """Raise `InvalidSetting` unless these are widths of hidden layers and names of features."""
+    if not isinstance(hidden, (tuple, list)) or not all(is_whole(width, 1) for width in hidden):
+        raise InvalidSetting(f"hidden is {hidden!r}; give a tuple of whole numbers of at least 1, such as (32,).")
+    if not isinstance(names, (tuple, list)) or not names:
+        raise InvalidSetting(f"fields is {names!r}; give a tuple of names, such as ('at_shift', 'accuracy').")
 
 
 def live(env: PlasticVectorEnv, seeds: Sequence[int], decide: Decide) -> tuple[np.ndarray, np.ndarray]:
