@@ -32,7 +32,7 @@ TUNING = 1000  # the first of the seeds to tune on
 TICKS = (200, 500, 1000, 2000, 5000, 10_000)  # updates
 PICTURE = Path("docs/results/time_to_integrate.png")
 # at constant width the number of events is not fixed: schedules go on to the stream's end
-ENDLESS = "+events=1000+until=1.0"
+ENDLESS = "+events=1000"
 FIXED = {
     "growth": [f"every_{k}+until={until}" for k in (5, 20) for until in (0.1, 0.25, 0.5, 1.0)]
     + ["after_shift+events=10", "after_shift+events=40"],
@@ -44,12 +44,12 @@ GATES = {
     "growth": [f"parity_gated+theta={theta}+until={until}" for theta in (0.25, 0.8) for until in (0.5, 1.0)]
     + [f"{gate}+until={until}" for gate in ("plateau_gated", "utility_gated", "hazard") for until in (0.5, 1.0)],
     "recycling": [
-        f"parity_gated_recycle{ENDLESS}+theta={theta}+patience={patience}"
+        f"parity_gated_recycle{ENDLESS}+until=1.0+theta={theta}+patience={patience}"
         for theta in (0.25, 0.8)
         for patience in (100, 400)
     ]
     + [
-        f"{gate}_recycle{ENDLESS}+patience={patience}"
+        f"{gate}_recycle{ENDLESS}+until=1.0+patience={patience}"
         for gate in ("plateau_gated", "utility_gated", "hazard")
         for patience in (100, 400)
     ],

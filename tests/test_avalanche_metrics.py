@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from plastic_env import SGD, EpisodeSettings, LearnerSettings, Lifetime, Plan
-from plastic_env.agents.structural import Dense, Grow
+from plastic_env.agents.structural import Grow, NoEdit
 from plastic_env.avalanche import PlasticPlugin, plasticity_metrics, to_avalanche
 from plastic_env.avalanche.metrics import fresh_copy, hidden_features
 from plastic_env.errors import InvalidSetting
@@ -160,7 +160,7 @@ def test_layers_are_numbered_over_all_hidden_ones():
 
 
 def test_loggers_show_them(tmp_path, capsys):
-    plugin = PlasticPlugin(Dense(), LearnerSettings(hidden=(8,), optimizer=SGD(0.05)), updates=60)
+    plugin = PlasticPlugin(NoEdit(), LearnerSettings(hidden=(8,), optimizer=SGD(0.05)), updates=60)
     text, board = io.StringIO(), TensorboardLogger(tmp_path)
     metrics = [*plasticity_metrics(relative_plasticity=True, dormant=True), *accuracy_metrics(epoch=True)]
     made = strategy(plugin.network(64, 10), metrics, [plugin], loggers=[TextLogger(text), InteractiveLogger(), board])

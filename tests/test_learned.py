@@ -19,7 +19,7 @@ from plastic_env import SGD, Conv, Edit, EpisodeSettings, LearnerSettings, Plan,
 from plastic_env.agents import METHODS
 from plastic_env.agents.learned import cma, fixed, ppo
 from plastic_env.agents.learned.command import command
-from plastic_env.agents.learned.policy import Learned, LearnedAgent, Network
+from plastic_env.agents.learned.policy import Learned, LearnedAgent, PolicyNetwork
 from plastic_env.agents.learned.sb3 import PlasticVecEnv
 from plastic_env.agents.learned.training import Training, live, twins
 from plastic_env.cli import main
@@ -114,7 +114,7 @@ def made(names=("accuracy", "mean.dormant"), menu=None, learner=None, method="pp
     learner, menu = learner or LearnerSettings(), menu or recycling_menu()
     outputs = sum(menu.sizes)
     weights = np.zeros((outputs, len(names)), dtype=np.float32)
-    network = Network(((weights, bias + np.arange(outputs, dtype=np.float32)),), menu.sizes)
+    network = PolicyNetwork(((weights, bias + np.arange(outputs, dtype=np.float32)),), menu.sizes)
     env = PlasticVectorEnv(find("MixedShiftsDigits-small-v0"), 1, EpisodeSettings(learner=learner))
     trained_on = {"scenario": "MixedShiftsDigits-small-v0", "split": "train", "seeds": [10**6, 10**6 + 31]}
     return Learned(method, network, menu, names, env.episode, learner, trained_on, {"rounds": 0})
@@ -183,7 +183,7 @@ def test_a_policy_for_other_spaces_is_refused(change):
 
 def test_ordinal_heads_go_through_the_menu_in_order():
     weight = np.array([[1.0], [-1.0]], dtype=np.float32)
-    network = Network(((weight, np.zeros(2, dtype=np.float32)),), (4, 3), "ordinal")
+    network = PolicyNetwork(((weight, np.zeros(2, dtype=np.float32)),), (4, 3), "ordinal")
     found = network.choose(np.concatenate([[-1000], np.linspace(-9, 9, 99), [1000]])[:, None])
     assert found[0].tolist() == [0, 2]
     assert found[-1].tolist() == [3, 0]
@@ -221,7 +221,7 @@ def test_compare_runs_a_policy_and_says_what_it_was_trained_on(tmp_path, capsys)
 
 def test_training_sees_its_own_split_and_seeds_only():
     training = Training("MixedShiftsDigits-small-v0", {"updates": 60}, rounds=1)
-    assert training.world.split == "train"
+    assert training.made_scenario.split == "train"
     assert min(training.seeds + training.validation_seeds) >= 10**6
     assert not set(training.seeds) & set(training.validation_seeds)
     assert training.trained_on["split"] == "train"

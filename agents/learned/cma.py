@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from plastic_env.agents.learned.command import command
-from plastic_env.agents.learned.policy import HEADS, Learned, Network, need
-from plastic_env.agents.learned.training import Keeper, Training, check_network, following, live
+from plastic_env.agents.learned.policy import HEADS, Learned, PolicyNetwork
+from plastic_env.agents.learned.training import Keeper, Training, check_network, following, live, need
 from plastic_env.env.wrappers import Choices, Features
 from plastic_env.errors import InvalidSetting, check_positive, check_whole, is_finite, look_up
 
@@ -78,15 +78,15 @@ def train(training: Training, settings: CMASettings | None = None, out: Path | N
     keeper = Keeper(training, "cma", settings.fields, settings, out)
     env = training.env(settings.candidates * settings.lives, settings.fields)
     choices, features = Choices(training.menu, env.episode), Features(settings.fields, len(env.episode.capacity))
-    widths = Network.widths(len(settings.fields), settings.hidden, training.menu.sizes, settings.head)
+    widths = PolicyNetwork.widths(len(settings.fields), settings.hidden, training.menu.sizes, settings.head)
     start = _patient(widths, training.menu.sizes, settings)
     search = (SepCMA if settings.separable else CMA)(
         start, settings.sigma, seed=training.seed, population_size=settings.candidates
     )
     instances = training.passes(np.random.default_rng(training.seed))
 
-    def network(parameters: np.ndarray) -> Network:
-        return Network(_layers(parameters, widths), training.menu.sizes, settings.head)
+    def network(parameters: np.ndarray) -> PolicyNetwork:
+        return PolicyNetwork(_layers(parameters, widths), training.menu.sizes, settings.head)
 
     done = 0
     while not keeper.time_is_up and done != training.rounds:

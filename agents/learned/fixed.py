@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from plastic_env.agents.learned.command import command
-from plastic_env.agents.learned.policy import Learned, Network
+from plastic_env.agents.learned.policy import Learned, PolicyNetwork
 from plastic_env.agents.learned.training import Keeper, Training, following, live, say
 from plastic_env.env.wrappers import Item, Menu
 
@@ -49,11 +49,11 @@ def train(training: Training, settings: FixedSettings | None = None, out: Path |
     return learned
 
 
-def always(item: int, items: int) -> Network:
+def always(item: int, items: int) -> PolicyNetwork:
     """Chooses that item at shifts and the first one elsewhere."""
     weight, bias = np.zeros((items, 1), dtype=np.float32), np.zeros(items, dtype=np.float32)
     weight[item], bias[0] = 2, 1
-    return Network(((weight, bias),), (items,))
+    return PolicyNetwork(((weight, bias),), (items,))
 
 
 if __name__ == "__main__":

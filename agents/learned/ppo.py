@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from plastic_env.agents.learned.command import command
-from plastic_env.agents.learned.policy import Learned, Network, need
-from plastic_env.agents.learned.training import Keeper, Training, check_network, say, twins
+from plastic_env.agents.learned.policy import Learned, PolicyNetwork
+from plastic_env.agents.learned.training import Keeper, Training, check_network, need, say, twins
 from plastic_env.env.wrappers import Features
 from plastic_env.errors import InvalidSetting, check_positive, check_share, check_whole, is_finite
 
@@ -138,11 +138,11 @@ def train(training: Training, settings: PPOSettings | None = None, out: Path | N
     return keeper.best
 
 
-def network_of(model: Any, sizes: tuple[int, ...]) -> Network:
+def network_of(model: Any, sizes: tuple[int, ...]) -> PolicyNetwork:
     """The policy of a stable-baselines3 PPO model over flat observations, without the library."""
     linear = [part for part in model.policy.mlp_extractor.policy_net if hasattr(part, "weight")]
     weights = [(part.weight, part.bias) for part in (*linear, model.policy.action_net)]
-    return Network(tuple((w.detach().numpy().copy(), b.detach().numpy().copy()) for w, b in weights), sizes)
+    return PolicyNetwork(tuple((w.detach().numpy().copy(), b.detach().numpy().copy()) for w, b in weights), sizes)
 
 
 def _fields(layers: int) -> tuple[str, ...]:

@@ -19,13 +19,21 @@ import gymnasium
 import numpy as np
 import torch
 
-from plastic_env.agents.learned.policy import Learned, Network
+from plastic_env.agents.learned.policy import Learned, PolicyNetwork
 from plastic_env.env.encoding import GLOBAL_FIELDS, Action, Observation
 from plastic_env.env.episode import EpisodeSettings
 from plastic_env.env.rewards import Reward
 from plastic_env.env.vector import PlasticVectorEnv
 from plastic_env.env.wrappers import Choices, Features, Menu, recycling_menu
-from plastic_env.errors import InvalidSetting, check_positive, check_whole, is_finite, is_whole, look_up
+from plastic_env.errors import (
+    InvalidSetting,
+    PlasticEnvError,
+    check_positive,
+    check_whole,
+    is_finite,
+    is_whole,
+    look_up,
+)
 from plastic_env.learner.compute import training_macs
 from plastic_env.learner.settings import LearnerSettings
 from plastic_env.plain import describe
@@ -85,16 +93,16 @@ class Training:
             look_up({item.name: None for item in self.menu.items}, self.twin, "item of the menu for the twin")
             if callable(self.reward):
                 raise InvalidSetting("A twin is compared with by accuracy; leave it out, or the reward function.")
-        _ = self.world  # complain now
+        _ = self.made_scenario  # complain now
 
     @cached_property
-    def world(self) -> Any:
-        """The scenario."""
+    def made_scenario(self) -> Any:
+        """The scenario, with its changes, and of its splits that for training."""
         name, changes = f"plastic_env/{self.scenario.removeprefix('plastic_env/')}", dict(self.changes)
         look_up({i: None for i in gymnasium.registry if i.startswith("plastic_env/")}, name, "scenario")
-        world = _scenario(name, changes)
-        if not hasattr(world, "split"):
-            return world
+        made = _scenario(name, changes)
+        if not hasattr(made, "split"):
+            return made
         if changes.get("split", "train") != "train":
             raise InvalidSetting(
                 f"split is {changes['split']!r}; policies are trained on 'train', and compared on others."
@@ -105,7 +113,7 @@ class Training:
         """So many learners at once. Ranks are measured only if the features called `names` tell of them."""
         ranks = any(name.endswith("effective_rank") for name in names)
         settings = EpisodeSettings(learner=self.learner, ranks=ranks)
-        env = PlasticVectorEnv(self.world, learners, settings, reward=self.reward, threads=self.threads)
+        env = PlasticVectorEnv(self.made_scenario, learners, settings, reward=self.reward, threads=self.threads)
         env.reward = self._priced(env)
         return env
 
@@ -138,7 +146,24 @@ class Training:
         name = self.scenario.removeprefix("plastic_env/")
         seeds = {"seeds": [self.seeds[0], self.seeds[-1]]}
         seeds |= {"validation_seeds": [self.validation_seeds[0], self.validation_seeds[-1]]}
-        return {"scenario": name, "split": getattr(self.world, "split", ""), "stream": describe(self.world), **seeds}
+        return {
+            "scenario": name,
+            "split": getattr(self.made_scenario, "split", ""),
+            "stream": describe(self.made_scenario),
+            **seeds,
+        }
+
+
+def need(library: str) -> None:
+    """Refuse kindly if an optional library is missing.
+
+    Raises:
+        PlasticEnvError: it is.
+    """
+    try:
+        __import__(library)
+    except ImportError as error:
+        raise PlasticEnvError(f"Training needs {library}: pip install 'plastic_env[rl]'.") from error
 
 
 def check_network(hidden: object, names: object) -> None:
@@ -172,7 +197,7 @@ def live(env: PlasticVectorEnv, seeds: Sequence[int], decide: Decide) -> tuple[n
     return returns, shares
 
 
-def following(networks: Sequence[Network], choices: Choices, features: Features) -> Decide:
+def following(networks: Sequence[PolicyNetwork], choices: Choices, features: Features) -> Decide:
     """Member i does what `networks[i % len(networks)]` chooses."""
 
     def decide(seen: Observation, units: np.ndarray, members: np.ndarray) -> list[Action]:
@@ -216,7 +241,7 @@ class Keeper:
         self.choices = Choices(training.menu, self.env.episode)
         self.features = Features(names, len(self.env.episode.capacity))
         ends = [curve[-1] for curve in twins(training, training.validation_seeds).values()]
-        self.twin = float(np.mean(ends)) if ends else None
+        self.twin_score = float(np.mean(ends)) if ends else None
         self.best: Learned | None = None
         self.score = -np.inf
         self.started = time.monotonic()
@@ -232,21 +257,21 @@ class Keeper:
         """Since training began."""
         return time.monotonic() - self.started
 
-    def offer(self, network: Network, rounds: int) -> None:
+    def offer(self, network: PolicyNetwork, rounds: int) -> None:
         """Judge a policy, after so many rounds of training."""
         returns, _ = live(self.env, self.training.validation_seeds, following([network], self.choices, self.features))
         score = float(returns.mean())
         new = score >= self.score  # of equals the latest: it has learned for longer
-        twin = "" if self.twin is None else f", {self.training.twin}: {self.twin:.4f}"
+        twin = "" if self.twin_score is None else f", {self.training.twin}: {self.twin_score:.4f}"
         best = " (best so far)" if new else ""
         say(f"round {rounds}, {self.seconds / 60:.1f} min: validation {score:.4f}{twin}{best}")
         if new:
             self.score = score
-            self.best = self.learned(network, {"rounds": rounds, "validation": score, "twin": self.twin})
+            self.best = self.learned(network, {"rounds": rounds, "validation": score, "twin": self.twin_score})
             if self.out is not None:
                 self.best.save(self.out)
 
-    def learned(self, network: Network, came_of_it: Mapping[str, Any]) -> Learned:
+    def learned(self, network: PolicyNetwork, came_of_it: Mapping[str, Any]) -> Learned:
         """The policy, with all that is to be known of it."""
         training, reward = self.training, self.training.reward
         versions = {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
