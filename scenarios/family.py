@@ -38,7 +38,7 @@ class Family:
                 check_share(field.name, value)
 
 
-def some(data: Dataset, images: int | None, seed: int) -> np.ndarray:
+def rows_used(data: Dataset, images: int | None, seed: int) -> np.ndarray:
     """Rows [images] of the training samples that a stream uses: so many, drawn by its seed, or all.
 
     Raises:

@@ -9,7 +9,7 @@ import torch
 
 from plastic_env.errors import InvalidSetting, check_share, look_up
 from plastic_env.scenarios.data import load
-from plastic_env.scenarios.family import Family, ordered, shuffled, some
+from plastic_env.scenarios.family import Family, ordered, rows_used, shuffled
 from plastic_env.streams.stream import Chain, Signature, Task, TaskStream, task_rng
 from plastic_env.streams.transforms import Moved, rotation
 
@@ -109,7 +109,7 @@ class MixedShifts(Family):
         if shape is None and "rotation" in self.kinds:
             raise InvalidSetting(f"Data set {data.name!r} holds no images to turn; leave 'rotation' out of kinds.")
         own = int(np.random.SeedSequence(seed, spawn_key=(self._number,)).generate_state(1, np.uint64)[0])
-        rows, shifts = some(data, self.images, own), self.shifts(seed)
+        rows, shifts = rows_used(data, self.images, own), self.shifts(seed)
         first: tuple[Look, ...] = (Look(np.arange(data.features), np.arange(data.classes), 0.0, 0),)
 
         def change(past: tuple[Look, ...], index: int, rng: np.random.Generator) -> tuple[Look, ...]:
