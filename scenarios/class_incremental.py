@@ -20,7 +20,7 @@ class ClassIncremental(Family):
     classes before (TinyER: Chaudhry et al. 2019; arXiv 2605.15435, Split-MNIST, -Fashion and -CIFAR100: five groups on
     MNIST, 20 epochs each, half of each batch from at most 200 samples, 50 per class). Its number of groups on CIFAR-100
     and its batches are not stated: ours are 10 and 32, and an epoch is as many batches as the group's samples fill.
-    From the second group on, half of each batch is old, so that in 20 epochs each new sample is seen ten times. What was
+    From the second group on, half of each batch is old, so that 20 epochs show each new sample ten times. What was
     learnt is measured on the test samples of all classes so far: `TaskStream.test(task, cumulative=True)`.
 
     data: name of the data set. tasks: how many groups of classes. updates: batches per task. batch_size: samples per
