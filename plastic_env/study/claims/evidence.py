@@ -1,4 +1,4 @@
-"""Running what claims ask for, each run once, and what came of it."""
+"""Running what claims ask for, each study once, and what came of it."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class Evidence:
 
     def tickets(self, part: Cycles, methods: Mapping[str, str]) -> Lives:
         """The tickets of these methods."""
+        self.cycles(part, methods)  # whose masks they take: says so if there are none
         study = part.study(methods)
         made = TicketStudy.of(study, self._run(study))
         return self._named(self._run(made), methods, "/ticket")

@@ -14,6 +14,7 @@ from plastic_env.study.stats import Interval, paired_difference, welch_test
 Rule = Callable[[Interval], "Verdict"]
 LEAST = 0.0025  # accuracy: an effect below a quarter of a point is none
 ALIKE = 0.01  # accuracy: means less than a point apart are alike
+HARDLY = 0.02  # accuracy: what is said to change hardly may change by less than this
 
 
 class Verdict(Enum):
