@@ -108,7 +108,11 @@ def starved(protocol: Protocol, evidence: Evidence) -> Answer:
         results = evidence.cycles(part, {"grow": part.edited("grow", c)})["grow"]
         shown[f"grow, {c:.0%}"] = results
         findings += parity_findings(by_run(results, part.updates), f", {c:.0%}")
-    return Answer(findings, {"geometry": partial(pictures.draw_geometry, shown, part.updates)})
+    reading = (
+        "Parities are of each cohort against its elders, averaged over cohorts and layers; in the picture, hollow "
+        "marks are at birth, filled ones at the cycle's end, before the next edit."
+    )
+    return Answer(findings, {"geometry": partial(pictures.draw_geometry, shown, part.updates)}, reading)
 
 
 def parity_findings(found: Mapping[str, np.ndarray], where: str) -> list[Finding]:
@@ -143,7 +147,8 @@ def predicts(protocol: Protocol, evidence: Evidence) -> Answer:
     draw = partial(pictures.draw_prediction, list(methods), gradient, reached, retrained)
     reading = (
         f"{len(methods)} methods: Grow and the paper's six interventions on it, with Adam (its appendix speaks of "
-        "Adam; plain SGD has no moments to transplant). Early: the first third of the cycle after a birth. Spearman's "
+        "Adam; plain SGD has no moments to transplant). Two-Speed lasts for 50 updates where a cycle has at most "
+        "the 1,955 for which it lasts in the paper. Early: the first third of the cycle after a birth. Spearman's "
         "rho between means over seeds; its interval is over seeds, not over other choices of interventions."
     )
     return Answer(findings, {"prediction": draw}, reading)
