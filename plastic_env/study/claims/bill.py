@@ -53,8 +53,8 @@ class Bill(NamedTuple):
 
 
 class Life(NamedTuple):
-    """The lives of a method, one for each seed. part: what they live on. method: as a study writes it. ticket: whether it
-    is the ticket of that."""
+    """The lives of a method, one for each seed. part: what they live on. method: as a study writes it. ticket: whether
+    it is the ticket of that."""
 
     part: Cycles | Shifts
     method: str
