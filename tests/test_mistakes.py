@@ -156,7 +156,9 @@ def test_a_mistake_on_the_command_line_is_explained(mistake, folder, capsys):
 def test_comparing_beside_results_of_other_code_is_remarked_on(folder, capsys):
     assert main(f"{COMPARE} dense --out old".split()) == 0
     first = capsys.readouterr().err.splitlines()[0]
-    assert "old holds results" in first and "(code other)" in first and "They stay" in first
+    assert "old holds results" in first
+    assert "(code other)" in first
+    assert "They stay" in first
 
 
 @pytest.mark.parametrize(
