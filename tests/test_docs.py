@@ -14,6 +14,7 @@ import pytest
 from plastic_env.agents import METHODS
 from plastic_env.scenarios import SCENARIOS
 from plastic_env.study import plots, stats
+from plastic_env.study.description import tomllib
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -123,6 +124,12 @@ def test_plots_and_statistics_are_listed(module):
 @pytest.mark.parametrize("file", names.pages())
 def test_tables_are_those_of_the_code(file):
     assert (names.FOLDER / file).read_text() == names.NOTE + names.pages()[file], "run python docs/tools/names.py"
+
+
+def test_extras_are_listed():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    page = (DOCS / "start" / "install.md").read_text()
+    assert sorted(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == sorted(extras)
 
 
 @pytest.mark.parametrize("drawing", draw.DRAWINGS, ids=lambda drawing: drawing.__name__)
