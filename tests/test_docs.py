@@ -16,6 +16,8 @@ from plastic_env.scenarios import SCENARIOS
 from plastic_env.study import plots, stats
 from plastic_env.study.description import tomllib
 
+pytest.importorskip("stable_baselines3")  # all modules are imported here, and one needs it
+
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.relative_to(ROOT).parts)
@@ -159,6 +161,8 @@ def test_code_of_pages_runs(page, tmp_path):
 
 
 def test_the_site_is_built_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path):
+    for library in ("sphinx", "myst_parser", "furo"):
+        pytest.importorskip(library)
     build = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-d", str(tmp_path / "trees")]
     done = subprocess.run([*build, str(DOCS), str(tmp_path / "html")], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
