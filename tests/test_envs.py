@@ -6,6 +6,7 @@ import subprocess
 import sys
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import gymnasium
 import helpers
@@ -71,7 +72,7 @@ def test_same_seed_same_trajectory_also_in_a_new_process():
         assert rollout(env_id, 11) == here[env_id]
         assert rollout(env_id, 12) != here[env_id]
     code = "from test_envs import IDS, rollout; print({env_id: rollout(env_id, 11) for env_id in IDS})"
-    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, 'tests'); {code}"]
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); {code}"]
     found = subprocess.run(
         command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": "7"}
     )

@@ -20,13 +20,16 @@ from plastic_env.agents import METHODS
 from plastic_env.agents.learned import cma, fixed, ppo
 from plastic_env.agents.learned.command import command
 from plastic_env.agents.learned.policy import Learned, LearnedAgent, Network
-from plastic_env.agents.learned.sb3 import PlasticVecEnv
 from plastic_env.agents.learned.training import Training, live, twins
 from plastic_env.cli import main
 from plastic_env.env.encoding import EpisodeSpec
 from plastic_env.env.wrappers import Features, Item, Menu, recycling_menu
 from plastic_env.errors import AgentError, InvalidSetting, UnknownName
 from plastic_env.scenarios import find
+
+pytest.importorskip("cmaes")
+pytest.importorskip("stable_baselines3")
+from plastic_env.agents.learned.sb3 import PlasticVecEnv  # which imports the latter
 
 ROOT = Path(__file__).parent.parent
 RECYCLE = Item("recycle", {"recycle": 0.5, "insertion": "fresh"})

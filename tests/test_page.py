@@ -9,7 +9,8 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from pages import HOSTILE, SCENARIO, SEEDS, Reader, changed, column, copied, failing_study, with_head
+from failing import HOSTILE, SCENARIO, SEEDS, changed, copied, failing_study
+from reader import Reader, column, with_head
 from scipy import stats
 
 from plastic_env.cli import main

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from commands import DIGITS, agents_in, contents, run, study_of
 
-from plastic_env.cli import main
 from plastic_env.errors import FileError
 from plastic_env.study import checkpoints, results
 from plastic_env.study.checkpoints import Checkpoint
@@ -21,35 +21,18 @@ from plastic_env.study.living import Lives
 from plastic_env.study.lock import LOCK, alone_in
 from plastic_env.study.runner import run_study
 from plastic_env.study.status import status
-from plastic_env.study.sweep import Study
 from plastic_env.study.tracking import open_sink
 
-DIGITS = "PermutedDigits-small-v0"
 FLAGS = ["--scenario", DIGITS, "--seeds", "2", "--set", "tasks=4", "updates=4", "--threads", "1"]
 
-AGENTS = """
-import os
-import signal
-
-import numpy as np
-
-from plastic_env import LearnerSettings
-
-
-class Drawing:
-    learner = LearnerSettings(hidden=(8,))
-
-    def reset(self, episode, seed):
-        self.episode, self.rng = episode, np.random.default_rng(seed)
-
-    def act(self, observation, info):
-        return self.episode.action(recycle=int(self.rng.integers(4)), insertion="fresh", budget=3)
+MORE = """
 
 
 class Guarded(Drawing):
     def reset(self, episode, seed):
         super().reset(episode, seed)
         self.draw = lambda: self.rng
+
 
 class Deadly(Drawing):
     def act(self, observation, info):
@@ -64,37 +47,13 @@ class Mortal(Drawing):
             open("died", "w").close()
             os.kill(os.getpid(), signal.SIGKILL)
         return super().act(observation, info)
-
-
-class Failing(Drawing):
-    def act(self, observation, info):
-        if info["updates"] > 5:
-            raise RuntimeError("not today")
-        return super().act(observation, info)
 """
 
 
 @pytest.fixture
 def agents(tmp_path, monkeypatch):
-    """A file of agents, as they are named where the tests run."""
-    (tmp_path / "drawing_agents.py").write_text(AGENTS)
-    monkeypatch.chdir(tmp_path)
-    yield "drawing_agents.py:"
-    sys.modules.pop("drawing_agents", None)
-
-
-def study_of(*methods, **parts):
-    return Study(DIGITS, methods or ("dense",), parts.pop("seeds", 2), {"tasks": 4, "updates": 4}, **parts)
-
-
-def run(capsys, *arguments):
-    code = main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-def contents(folder):
-    return {file.name: file.read_bytes() for file in Path(folder).glob("*.parquet")}
+    with agents_in(tmp_path, monkeypatch, MORE) as named:
+        yield named
 
 
 def test_resume_makes_what_is_missing_again_with_the_same_bytes(tmp_path, capsys):

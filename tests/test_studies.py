@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from commands import DIGITS, contents, run
 
 from plastic_env import PlasticEnvError
 from plastic_env.agents import METHODS
@@ -19,7 +20,6 @@ from plastic_env.study.sweep import MOST_JOINED, Study
 from plastic_env.study.values import shortest, spread
 
 SMALL = {"tasks": 3, "updates": 4}
-DIGITS = "PermutedDigits-small-v0"
 
 TOML = f"""
 scenarios = "{DIGITS}"
@@ -41,16 +41,6 @@ activation = ["relu", "smooth_leaky"]
 
 def small(*methods, seeds=2, **parts):
     return Study(DIGITS, methods or ("dense",), seeds, parts.pop("settings", SMALL), **parts)
-
-
-def run(capsys, *arguments):
-    code = main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-def contents(folder):
-    return {file.name: file.read_bytes() for file in folder.glob("*.parquet")}
 
 
 def test_every_combination_is_a_cell_and_values_go_where_they_belong(tmp_path):

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
-from stable_baselines3 import PPO
-from stable_baselines3.common.env_checker import check_env as check_sb3
 
 from plastic_env import LearnerSettings, PlasticVectorEnv
 from plastic_env.env.encoding import GLOBAL_FIELDS, LAYER_FIELDS, EpisodeSpec, global_field, layer_field
@@ -38,17 +36,20 @@ def make(menu=None, **settings):
 @pytest.mark.parametrize("menu", [None, GROW], ids=["multi", "one"])
 @pytest.mark.parametrize("settings", [{}, {"boundaries": "hidden"}], ids=["plain", "hidden"])
 def test_both_checkers_pass_without_warnings(menu, settings):
+    checker = pytest.importorskip("stable_baselines3.common.env_checker")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check_sb3(make(menu, **settings))
+        checker.check_env(make(menu, **settings))
         warnings.filterwarnings("ignore", message=".*different from the unwrapped version")  # said of every wrapper
         check_env(make(menu, **settings))
 
 
 @pytest.mark.parametrize("name", [name for name in SCENARIOS if "-small-" in name])
 def test_every_scenario_is_an_environment_of_stable_baselines(name):
+    library = pytest.importorskip("stable_baselines3")
     env = gymnasium.make(f"{NAMESPACE}/{name}", **helpers.short(name), ranks=False)
-    model = PPO("MlpPolicy", FlattenObservations(MenuActions(env)), n_steps=4, batch_size=4, n_epochs=1, device="cpu")
+    flat = FlattenObservations(MenuActions(env))
+    model = library.PPO("MlpPolicy", flat, n_steps=4, batch_size=4, n_epochs=1, device="cpu")
     model.learn(4)
 
 
