@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 
 from plastic_env.cli import main
 from plastic_env.errors import FileError
-from plastic_env.study import checkpoints, results
+from plastic_env.study import checkpoints, on_ray, results
 from plastic_env.study.checkpoints import Checkpoint
 from plastic_env.study.groups import Report
 from plastic_env.study.jobs import Job, Retrying, gathered
@@ -70,6 +71,15 @@ class Failing(Drawing):
     def act(self, observation, info):
         if info["updates"] > 5:
             raise RuntimeError("not today")
+        return super().act(observation, info)
+
+
+class Fickle(Drawing):
+    def act(self, observation, info):
+        if os.path.exists("raises"):
+            raise RuntimeError("not today")
+        if os.path.exists("dies"):
+            os.kill(os.getpid(), signal.SIGKILL)
         return super().act(observation, info)
 """
 
@@ -178,6 +188,52 @@ def test_a_process_that_dies_is_tried_again_once_and_fails_its_own_runs_only(age
     assert Path("out/study.log").read_text().count("begun again: The process died (exit code -9)") == 2
     run_study(study_of("dense", f"{agents}Mortal"), Path("undisturbed"), show_progress=False)
     assert contents("out") == contents("undisturbed")
+
+
+@pytest.mark.parametrize(("way", "why"), [("raises", "not today"), ("dies", "The process died")])
+def test_what_fails_to_be_overwritten_is_no_result_any_more(agents, way, why):
+    study = study_of(f"{agents}Fickle")
+    kept = {"backend": "processes" if way == "dies" else "here", "show_progress": False}
+    run_study(study, Path("out"), **kept)
+    before = contents("out")
+    Path(way).touch()
+    finished = run_study(study, Path("out"), overwrite=True, **kept)
+    assert {seed: why in told for (_, seed), told in finished.failures.items()} == {0: True, 1: True}
+    assert not finished.results
+    assert not contents("out")
+    assert status(study, Path("out")).failed == 2
+    Path(way).unlink()
+    run_study(study, Path("out"), **kept)
+    assert contents("out") == before
+    assert not list(Path("out").glob("*.error.json"))
+
+
+@pytest.mark.parametrize("way", ["raises", "dies"])
+def test_what_is_finished_stays_when_its_group_fails_later(agents, way):
+    study = study_of(f"{agents}Fickle")
+    kept = {"backend": "processes" if way == "dies" else "here", "show_progress": False}
+    run_study(study, Path("out"), **kept)
+    before, (first, second) = contents("out"), study.groups()[0]
+    second.path(Path("out")).unlink()
+    Path(way).touch()
+    finished = run_study(study, Path("out"), **kept)
+    assert set(finished.failures) == {("Fickle", 1)}
+    assert [result.settings["seed"] for result in finished.results["Fickle"]] == [0]
+    assert contents("out") == {first.path(Path()).name: before[first.path(Path()).name]}
+    assert [file.name for file in Path("out").glob("*.error.json")] == [second.error_path(Path()).name]
+
+
+def test_what_comes_home_leaves_finished_results_alone_unless_they_are_to_be_overwritten(tmp_path):
+    runs = study_of().groups()[0]
+    (result, error), (other, _) = ((run.path(tmp_path), run.error_path(tmp_path)) for run in runs)
+    job = Job(study_of(), 0, tuple(run.id for run in runs), tmp_path, False, 0)
+    result.write_bytes(b"old")
+    on_ray._take({result.name: b"new", error.name: b"why", other.name: b"its"}, runs, job)
+    assert (result.read_bytes(), other.read_bytes(), error.exists()) == (b"old", b"its", False)
+    on_ray._take({error.name: b"why"}, runs, replace(job, overwrite=True))
+    assert (result.exists(), error.read_bytes()) == (False, b"why")
+    on_ray._take({result.name: b"new"}, runs, job)
+    assert (result.read_bytes(), error.exists()) == (b"new", False)
 
 
 def test_a_job_that_is_lost_takes_back_what_it_told():

@@ -53,7 +53,7 @@ def _ticket(asked: argparse.Namespace) -> int:
     print(json.dumps(told, indent=2) if asked.json else f"\n{as_table(found.methods)}\n")
     where = sys.stderr if asked.json else sys.stdout
     print(f"picture: {found.picture}\nruns:    {out}/*.parquet", file=where)
-    for note in study.notes():
+    for note in found.cycles.study.notes():
         print(f"note:    {note}", file=where)
     for complaint in found.complaints:
         print(f"plastic-env: {complaint}", file=sys.stderr)

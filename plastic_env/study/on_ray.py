@@ -144,16 +144,20 @@ def _checkpoint(job: Job, runs: Sequence[Run]) -> dict[str, bytes]:
 
 
 def _take(files: Files, runs: Sequence[Run], job: Job) -> None:
-    """Write what a machine has written; results that are there already stay as they are."""
-    results = {run.path(job.folder): run.error_path(job.folder) for run in runs}
+    """Write what a machine has written; of runs whose results are there already, nothing."""
+    ends = [(run.path(job.folder), run.error_path(job.folder)) for run in runs]
+    kept = {path for end in ends if end[0].exists() and not job.overwrite for path in end}
+    others = dict(ends) | {error: result for result, error in ends}  # a run has one of the two
     for name, content in files.items():
         path = job.folder / name
+        if path in kept:
+            continue
         if content is None:
             path.unlink(missing_ok=True)
-        elif path not in results or job.overwrite or not path.exists():
-            write_atomically(path, lambda unfinished, content=content: unfinished.write_bytes(content))  # type: ignore[misc]
-        if path in results:
-            results[path].unlink(missing_ok=True)
+            continue
+        write_atomically(path, lambda unfinished, content=content: unfinished.write_bytes(content))  # type: ignore[misc]
+        if path in others:
+            others[path].unlink(missing_ok=True)
 
 
 def _explained(error: Any) -> PlasticEnvError:

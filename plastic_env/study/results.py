@@ -141,9 +141,11 @@ def environment() -> dict[str, str]:
 
 
 def write_failure(folder: Path, run: Run, why: str, trace: str) -> None:
-    """Store what went wrong with a run as `folder/<id>.error.json`, until it succeeds."""
+    """Store what went wrong with a run as `folder/<id>.error.json`, until it succeeds; an older result is outdated, and
+    removed."""
     record = json.dumps({"error": why, "traceback": trace, "settings": run.settings}, indent=2, sort_keys=True)
     write_atomically(run.error_path(folder), lambda path: path.write_text(record))
+    run.path(folder).unlink(missing_ok=True)
 
 
 def read_failure(folder: Path, run: Run) -> str | None:

@@ -92,7 +92,9 @@ class Finished:
 
     @property
     def results(self) -> dict[str, list[Result]]:
-        """The finished runs by method, if there is one scenario only."""
+        """The finished runs by method, if there is one scenario only; none of a study without cells."""
+        if not self.cells:
+            return {}
         (scenario,) = self.scenarios
         return self.on(scenario)
 
@@ -157,10 +159,11 @@ def _run(study: Study, groups: Sequence[Sequence[Run]], folder: Path, running: R
             if isinstance(message, str):
                 progress.note(message)
                 return
-            failed.update(message.failures)
             for note in message.notes:
                 progress.note(note)
             for run in missing[job.at]:
+                if run.id in message.failures:
+                    failed[run.id] = message.failures[run.id]
                 _tell_of(run, message, folder, progress)
 
         alone = len(jobs) == 1 or (running.threads or cores()) == 1

@@ -23,7 +23,7 @@ from plastic_env.files import write_atomically
 from plastic_env.study import measures
 from plastic_env.study.plots import draw_cycle_ticket
 from plastic_env.study.results import Result
-from plastic_env.study.runner import run_study
+from plastic_env.study.runner import Finished, run_study
 from plastic_env.study.sweep import Cell, Run, Study
 
 Results = Mapping[str, Sequence[Result]]  # by method
@@ -73,12 +73,14 @@ class Ticketed:
 class Tickets:
     """What `tickets` found.
 
-    methods: by name. failures: what went wrong, by method and seed. picture: where it is drawn.
+    methods: by name. failures: what went wrong, by method and seed. picture: where it is drawn. cycles: what was run,
+        before the tickets.
     """
 
     methods: dict[str, Ticketed]
     failures: dict[tuple[str, int], str]
     picture: Path
+    cycles: Finished
 
     @property
     def complaints(self) -> list[str]:
@@ -175,14 +177,15 @@ def tickets(
     picture = folder / f"cycle_{suffix}.png"
     _draw(cycles.cells[0].title, pairs, picture)
     found = {name: compared(*pair) for name, pair in pairs.items()}
-    return Tickets(found, cycles.failures | retrained.failures, picture)
+    return Tickets(found, cycles.failures | retrained.failures, picture, cycles)
 
 
 def _check_tests(study: Study) -> None:
     cells = study.cells()
     if len({cell.scenario for cell in cells}) > 1:
         raise InvalidSetting("Tickets are compared on one scenario at a time; give one.")
-    run = next(run for cell in cells for run in cell.runs)
+    known = study.tuning.cells() if study.tune and study.chosen is None else cells  # these wait for their tuning
+    run = next(run for cell in known for run in cell.runs)
     stream = run.scenario.stream(0)
     if stream.task(len(stream.lengths) - 1).test is None:
         raise InvalidSetting(f"The last task of {run.scenario_name} has no test samples to compare accuracy on.")
