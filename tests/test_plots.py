@@ -11,6 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from plastic_env import study
+from plastic_env.errors import UnknownName
 from plastic_env.study import plots
 from plastic_env.study.plots import rankings, style
 from plastic_env.study.stats import Interval
@@ -310,7 +311,7 @@ def test_heat_map_by_ranks_and_by_differences():
     assert texts(against)[0] == "0.7"
     alone = plots.draw_heat_map(plots.Scores(["a", "b"], ["x", "y"], np.array([[0.5, 1], [NAN, 0]])), reference="b")
     assert [text.get_color() for text in alone.texts][:1] == ["black"]  # on grey: there is no difference to show
-    with pytest.raises(ValueError, match="give one of dense, grow"):
+    with pytest.raises(UnknownName, match="Known: dense, grow"):
         plots.draw_heat_map(SCORES, reference="prune")
 
 

@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from plastic_env.cli import main
-from plastic_env.errors import FileError
+from plastic_env.errors import FileError, InvalidSetting
 from plastic_env.study import checkpoints, on_ray, results
 from plastic_env.study.checkpoints import Checkpoint
 from plastic_env.study.groups import Report
 from plastic_env.study.jobs import Job, Retrying, gathered
 from plastic_env.study.living import Lives
 from plastic_env.study.lock import LOCK, alone_in
-from plastic_env.study.runner import run_study
+from plastic_env.study.runner import Finished, Running, run_study
 from plastic_env.study.status import status
 from plastic_env.study.sweep import Study
 from plastic_env.study.tracking import open_sink
@@ -326,6 +326,24 @@ def test_results_of_other_code_are_not_mixed_with_these(tmp_path, capsys):
     assert run(capsys, "resume", tmp_path)[0] == 0
 
 
+def test_a_folder_that_becomes_another_study_says_so(tmp_path, capsys):
+    command = ["run", *FLAGS, "--out", tmp_path, "--methods"]
+    remark = f"plastic-env: {tmp_path} was of another study; from now on it is of this one. Finished runs of both stay."
+    for methods, remarks in ((["dense"], 0), (["dense"], 0), (["dense", "grow"], 1), (["dense", "grow"], 0)):
+        assert run(capsys, *command, *methods)[2].splitlines().count(remark) == remarks
+    assert len(contents(tmp_path)) == 4
+
+
+@pytest.mark.parametrize("threads", [-3, 0, 1.5, True])
+def test_threads_that_make_no_sense_are_refused(threads):
+    with pytest.raises(InvalidSetting, match=r"threads is .* at least 1"):
+        Running(threads=threads)
+
+
+def test_a_study_without_cells_has_no_results():
+    assert Finished(study_of(), (), Path("out"), {}).results == {}
+
+
 def test_a_folder_without_a_record_and_a_damaged_one(tmp_path, capsys):
     assert "it is no folder of results" in run(capsys, "resume", tmp_path)[2]
     for text in ("{", "[]", "{}"):
@@ -350,7 +368,10 @@ def test_files_that_are_none_of_the_study_are_told(tmp_path):
     assert "can't be read" in status(study, tmp_path).text
     grow.write_bytes(whole)
     (tmp_path / "stray.parquet").write_bytes(whole)
-    assert "1 other results are in the folder" in status(study, tmp_path).text
+    assert (
+        "1 other results are in the folder: of other settings, seeds or versions, or tickets."
+        in status(study, tmp_path).text
+    )
 
 
 class Listed:

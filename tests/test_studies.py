@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +13,10 @@ from plastic_env import PlasticEnvError
 from plastic_env.agents import METHODS
 from plastic_env.cli import main
 from plastic_env.errors import InvalidSetting
-from plastic_env.study.description import from_plain, load_study, to_plain
+from plastic_env.study.description import from_plain, load_study, name_of, to_plain
 from plastic_env.study.methods import check_possible
 from plastic_env.study.results import read_run
-from plastic_env.study.runner import run_study
+from plastic_env.study.runner import Finished, run_study
 from plastic_env.study.sweep import MOST_JOINED, Study
 from plastic_env.study.values import shortest, spread
 
@@ -162,6 +164,32 @@ def test_studies_that_are_none(tmp_path, monkeypatch, written):
         PlasticEnvError, match=r"no study|can't be read|can't be imported|There is no file|STUDY in json"
     ):
         load_study(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("here/mine.toml", "mine"),
+        ("here/mine.py", "mine"),
+        ("mine.py:STUDY", "mine"),
+        ("mine.py:A", "mine-A"),
+        ("mine.py:B", "mine-B"),
+        ("package.first", "first"),
+        ("package.second", "second"),
+        ("package.second:A", "second-A"),
+    ],
+)
+def test_studies_have_folders_of_their_own(written, name):
+    assert name_of(written) == name
+
+
+def test_why_runs_failed_is_told_of_their_own_scenario():
+    cells = tuple(Study((DIGITS, "IidDigits-small-v0"), ("dense", "grow"), 1, SMALL).cells())
+    broken = replace(cells[3], runs=(), error="too wide")
+    failed = {cells[0].runs[0].id: "of the first", cells[2].runs[0].id: "of the second"}
+    finished = Finished(small(), (*cells[:3], broken), Path("out"), failed)
+    assert finished.reasons(DIGITS) == ["of the first"]
+    assert finished.reasons("IidDigits-small-v0") == ["of the second", "too wide"]
 
 
 def test_combinations_that_are_impossible_fail_alone(tmp_path, capsys):

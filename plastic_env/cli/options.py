@@ -83,6 +83,8 @@ def study_of(asked: argparse.Namespace, written: str | None = None) -> Study:
     from plastic_env.study.sweep import Study
     from plastic_env.study.values import spread
 
+    if written and asked.study:
+        raise InvalidSetting(f"The study is given twice: {written}, and --study {asked.study}; give one.")
     written = written or asked.study
     study = load_study(written) if written else Study(SCENARIO, DEMO, 8)
     changes: dict[str, Any] = {}
@@ -148,8 +150,6 @@ def running_of(asked: argparse.Namespace, folder: Path, closing: ExitStack) -> R
     from plastic_env.study.runner import Running
     from plastic_env.study.tracking import open_sink
 
-    if asked.threads is not None and asked.threads < 1:
-        raise InvalidSetting(f"--threads is {asked.threads}; give a whole number of at least 1.")
     running = Running(
         asked.threads,
         asked.backend,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from plastic_env.errors import FileError, InvalidSetting, look_up
+from plastic_env.errors import FileError, InvalidSetting, is_whole, look_up
 from plastic_env.files import clear_unfinished
 from plastic_env.study import on_ray
 from plastic_env.study.backends import BACKENDS, cores
@@ -45,6 +45,8 @@ class Running:
     sinks: tuple[Sink, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.threads is not None and not is_whole(self.threads, 1):
+            raise InvalidSetting(f"threads is {self.threads!r}; give a whole number of at least 1.")
         if self.backend is not None:
             look_up(BACKENDS, self.backend, "backend")
         if self.backend == "ray":
@@ -102,6 +104,12 @@ class Finished:
     def scenarios(self) -> list[str]:
         """The labels of all scenarios, in the study's order."""
         return list(dict.fromkeys(cell.scenario for cell in self.cells))
+
+    def reasons(self, scenario: str) -> list[str]:
+        """Why runs on one scenario (its label) failed, or couldn't be begun; each reason once."""
+        cells = [cell for cell in self.cells if cell.scenario == scenario]
+        failed = [self.failed[run.id] for cell in cells for run in cell.runs if run.id in self.failed]
+        return list(dict.fromkeys([*failed, *(cell.error for cell in cells if cell.error)]))
 
     @property
     def failures(self) -> dict[tuple[str, int], str]:

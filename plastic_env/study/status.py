@@ -56,7 +56,9 @@ class Status:
             rows.append((cell.scenario, cell.method, str(cell.done), str(len(cell.failures)), str(cell.missing)))
         lines = [aligned(rows, left=2), *(line for cell in self.cells for line in _reasons(cell))]
         if self.other:
-            lines.append(f"{self.other} other results are in the folder: of other settings, seeds or versions.")
+            lines.append(
+                f"{self.other} other results are in the folder: of other settings, seeds or versions, or tickets."
+            )
         return "\n".join(lines)
 
 

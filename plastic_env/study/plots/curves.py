@@ -90,9 +90,7 @@ def draw_edits(methods: Mapping[str, Curves], ax: Axes | None = None) -> Axes:
     return ax
 
 
-def draw_lines(
-    methods: Mapping[str, Curves], values: Callable[[Curves], np.ndarray], ax: Axes | None = None
-) -> Axes:
+def draw_lines(methods: Mapping[str, Curves], values: Callable[[Curves], np.ndarray], ax: Axes | None = None) -> Axes:
     """Means over seeds at the tasks' ends; what was never measured is left out.
 
     values: takes what is drawn, [seeds, tasks], from a method's record.

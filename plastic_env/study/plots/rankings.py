@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from plastic_env.errors import look_up
 from plastic_env.study.plots.style import QUIET, axes_or_new, say
 from plastic_env.study.stats import Interval
 
@@ -40,10 +41,10 @@ def draw_heat_map(
     form: format of the values. key: whether a colour bar is added to the axes' figure.
 
     Raises:
-        ValueError: no method is called `reference`.
+        UnknownName: no method is called `reference`.
     """
-    if reference is not None and reference not in scores.methods:
-        raise ValueError(f"reference is {reference!r}; give one of {', '.join(scores.methods)}.")
+    if reference is not None:
+        look_up(dict.fromkeys(scores.methods), reference, "reference method")
     rows, columns = len(scores.methods), len(scores.scenarios)
     left, top = (0.085 * max(map(len, names), default=0) for names in (scores.methods, scores.scenarios))  # inches
     size = (0.8 + left + 0.9 * columns + top * math.cos(SLANT), 1.2 + 0.32 * rows + top * math.sin(SLANT))
