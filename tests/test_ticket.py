@@ -16,8 +16,9 @@ from plastic_env.agents.structural import Dense as NeverEdits
 from plastic_env.cli import main
 from plastic_env.errors import InvalidSetting, UnknownName
 from plastic_env.scenarios import find
-from plastic_env.study import measures, ticket_report
+from plastic_env.study import measures
 from plastic_env.study.living import live
+from plastic_env.study.report import tickets as ticket_report
 from plastic_env.study.results import Result, read_run
 from plastic_env.study.runner import Finished, run_study
 from plastic_env.study.sweep import Study

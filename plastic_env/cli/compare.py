@@ -30,6 +30,7 @@ def _compare(asked: argparse.Namespace) -> int:
     from plastic_env.study.compare import compare_all
     from plastic_env.study.description import keep_study, other_versions, unreadable
     from plastic_env.study.lock import alone_in
+    from plastic_env.study.notes import notes
 
     study = study_of(asked)
     out = folder_of(study, asked)
@@ -55,7 +56,7 @@ def _compare(asked: argparse.Namespace) -> int:
     for comparison in found.each:
         print(f"curves: {comparison.picture}", file=where)
     print(f"runs:   {out}/*.parquet", file=where)
-    for note in found.finished.study.notes():
+    for note in notes(found.finished.study):
         print(f"note:   {note}", file=where)
     for complaint in found.complaints:
         print(f"plastic-env: {complaint}", file=sys.stderr)

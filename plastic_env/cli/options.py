@@ -76,7 +76,7 @@ def study_of(asked: argparse.Namespace, written: str | None = None) -> Study:
     """The study that the options describe. written: where it is described, if not in --study.
 
     Raises:
-        PlasticEnvError: they describe none.
+        InvalidSetting: the study is given twice. PlasticEnvError: they describe none.
     """
     from plastic_env.agents import DEMO
     from plastic_env.study.description import load_study

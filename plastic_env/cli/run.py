@@ -55,6 +55,7 @@ def _resume(asked: argparse.Namespace) -> int:
 def _carry_out(study: Study, folder: Path, asked: argparse.Namespace) -> int:
     from plastic_env.study.description import check_versions, keep_study, replaced
     from plastic_env.study.lock import alone_in
+    from plastic_env.study.notes import notes
     from plastic_env.study.runner import run_study
     from plastic_env.study.status import status
 
@@ -71,7 +72,7 @@ def _carry_out(study: Study, folder: Path, asked: argparse.Namespace) -> int:
         finished = run_study(study, folder, running)
     found = status(study, folder)
     print(found.text)
-    for note in finished.study.notes():
+    for note in notes(finished.study):
         print(f"note: {note}")
     print(f"results: {folder}")
     if found.failed:

@@ -36,6 +36,7 @@ def add(commands: Commands) -> None:
 
 def _watch(asked: argparse.Namespace) -> int:
     from plastic_env.study.film import FilmSettings, film
+    from plastic_env.study.notes import notes
     from plastic_env.study.sweep import Study
 
     if asked.seed < 0:
@@ -45,6 +46,6 @@ def _watch(asked: argparse.Namespace) -> int:
     run = study.groups()[0][0]
     made = film(run, asked.out, settings)
     print(f"{asked.out}: {made.frames} frames; mean online accuracy {made.taoa:.3f}")
-    for note in study.notes():
+    for note in notes(study):
         print(f"note:   {note}")
     return 0

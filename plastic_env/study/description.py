@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import plastic_env
 from plastic_env.errors import FileError, InvalidSetting, PlasticEnvError, look_up, named_value
 from plastic_env.files import write_atomically
-from plastic_env.study.methods import load_file
+from plastic_env.study.modules import load_file, told
 from plastic_env.study.sweep import TUNE_SEEDS, Study, code_digest
 from plastic_env.study.values import as_settings, shortest
 
@@ -231,6 +231,4 @@ def _module(path: Path, place: str) -> Any:
     try:
         return importlib.import_module(place)
     except (Exception, SystemExit) as error:
-        raise FileError(
-            f"The module {place} can't be imported: {type(error).__name__}: {error}; give {FORMS}."
-        ) from error
+        raise FileError(f"The module {place} can't be imported: {told(error)}; give {FORMS}.") from error

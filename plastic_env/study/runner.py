@@ -80,10 +80,7 @@ class Finished:
         for run in cell.runs:
             if run.id in self.failed:
                 continue
-            result = read_run(self.folder, run)
-            if result is None:
-                raise FileError(f"{run.id}.parquet has vanished from {self.folder}; run again to make it anew.")
-            found.append(result)
+            found.append(_read(run, self.folder))
         return found
 
     def on(self, scenario: str) -> dict[str, list[Result]]:
@@ -184,7 +181,12 @@ def _tell_of(run: Run, report: Report, folder: Path, progress: Progress) -> None
     if run.id in report.failures:
         progress.failed(run, report.failures[run.id])
         return
+    progress.finished(run, _read(run, folder))
+
+
+def _read(run: Run, folder: Path) -> Result:
+    """A result that is there, or was just now."""
     result = read_run(folder, run)
     if result is None:
         raise FileError(f"{run.id}.parquet has vanished from {folder}; run again to make it anew.")
-    progress.finished(run, result)
+    return result

@@ -22,8 +22,8 @@ from plastic_env.scenarios import find
 from plastic_env.streams.stream import Signature
 from plastic_env.study.claims.protocol import Cycles, Protocol, Shifts, signature_of
 from plastic_env.study.methods import find_method
-from plastic_env.study.report import aligned
 from plastic_env.study.sweep import Study
+from plastic_env.study.text import aligned
 
 GPU = 2e12  # multiply-accumulates a second that a GPU is taken to sustain: an assumption, not a measurement
 TRIAL = 3  # updates that are timed

@@ -8,8 +8,8 @@ from enum import Enum
 
 import numpy as np
 
-from plastic_env.study.report import interval_text
 from plastic_env.study.stats import Interval, paired_difference, welch_test
+from plastic_env.study.text import interval_text
 
 Rule = Callable[[Interval], "Verdict"]
 LEAST = 0.0025  # accuracy: an effect below a quarter of a point is none

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from plastic_env.study.plots.style import (
+    NO_BIRTHS,
     QUIET,
     Band,
     axes_or_new,
@@ -109,7 +110,7 @@ def draw_lines(methods: Mapping[str, Curves], values: Callable[[Curves], np.ndar
 def _draw_newest_parity(methods: Mapping[str, Curves], ax: Axes) -> None:
     ax.set_ylabel("newborn gradient parity\n(newest cohort; 1: equal)")
     if not any(np.isfinite(curves.parity).any() for curves in methods.values()):
-        say("no unit was born beside older ones", ax, keep_x=True)
+        say(NO_BIRTHS, ax, keep_x=True)
         return
     draw_lines(methods, lambda curves: np.exp(curves.parity), ax)
     ax.axhline(1, color=QUIET, linewidth=0.8)
