@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,13 +17,14 @@ from plastic_env.cli import main
 from plastic_env.errors import FileError, InvalidSetting
 from plastic_env.study import checkpoints, on_ray, results
 from plastic_env.study.checkpoints import Checkpoint
+from plastic_env.study.film import FilmSettings
 from plastic_env.study.groups import Report
 from plastic_env.study.jobs import Job, Retrying, gathered
 from plastic_env.study.living import Lives
 from plastic_env.study.lock import LOCK, alone_in
-from plastic_env.study.runner import Finished, Running, run_study
+from plastic_env.study.runner import CHECKPOINT_MINUTES, Finished, Running, run_study
 from plastic_env.study.status import status
-from plastic_env.study.sweep import Study
+from plastic_env.study.sweep import TUNE_SEEDS, Study
 from plastic_env.study.tracking import open_sink
 
 DIGITS = "PermutedDigits-small-v0"
@@ -338,6 +340,20 @@ def test_a_folder_that_becomes_another_study_says_so(tmp_path, capsys):
 def test_threads_that_make_no_sense_are_refused(threads):
     with pytest.raises(InvalidSetting, match=r"threads is .* at least 1"):
         Running(threads=threads)
+
+
+@pytest.mark.parametrize("command", ["run", "watch"])
+def test_defaults_in_the_help_are_those_of_the_code(command, capsys):
+    film = FilmSettings()
+    numbers = {
+        "run": {"--checkpoint-minutes M": f"{CHECKPOINT_MINUTES:g}", "--tune-seeds N": TUNE_SEEDS},
+        "watch": {"--frames N": film.frames, "--fps F": film.fps, "--colour C": film.colour},
+    }
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    told = " ".join(capsys.readouterr().out.split()).replace("- ", "-")
+    for option, default in numbers[command].items():
+        assert re.search(rf" {option} (?:(?! --).)*\(default: {default}\)", told), option
 
 
 def test_a_study_without_cells_has_no_results():

@@ -128,9 +128,8 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--checkpoint-minutes",
         type=float,
-        default=10.0,
         metavar="M",
-        help="how often runs that take long are kept, so that they can go on from there (default: %(default)g)",
+        help="how often runs that take long are kept, so that they can go on from there (default: 10)",
     )
     group.add_argument(
         "--track",
@@ -150,13 +149,9 @@ def running_of(asked: argparse.Namespace, folder: Path, closing: ExitStack) -> R
     from plastic_env.study.runner import Running
     from plastic_env.study.tracking import open_sink
 
-    running = Running(
-        asked.threads,
-        asked.backend,
-        asked.address,
-        overwrite=asked.overwrite,
-        checkpoint_minutes=asked.checkpoint_minutes,
-    )
+    running = Running(asked.threads, asked.backend, asked.address, overwrite=asked.overwrite)
+    if asked.checkpoint_minutes is not None:
+        running = replace(running, checkpoint_minutes=asked.checkpoint_minutes)
     sinks = [open_sink(name, folder) for name in asked.track]
     for sink in sinks:
         closing.callback(sink.close)

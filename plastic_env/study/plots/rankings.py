@@ -55,22 +55,7 @@ def draw_heat_map(
     shades, look, meaning = _ranked(values) if reference is None else _compared(scores, reference)
     mesh = ax.pcolormesh(np.ma.masked_invalid(shades), edgecolors="white", linewidth=1, **look)
     ax.set_facecolor(UNKNOWN)
-    best = np.max(np.where(np.isfinite(values), values, -np.inf), axis=0)
-    for row, column in np.ndindex(values.shape):
-        value = values[row, column]
-        known = math.isfinite(value)
-        shade = shades[row, column]
-        fill = mesh.cmap(mesh.norm(shade))[:3] if math.isfinite(shade) else (float(UNKNOWN),) * 3
-        ax.text(
-            column + 0.5,
-            row + 0.5,
-            format(value, form) if known else "-",
-            ha="center",
-            va="center",
-            fontsize=9,
-            color=readable_on(fill),
-            fontweight="bold" if known and value == best[column] else "normal",
-        )
+    _write_values(values, shades, mesh, ax, form)
     ax.set_xticks(
         np.arange(columns) + 0.5,
         list(scores.scenarios),
@@ -132,6 +117,25 @@ def ranks(values: np.ndarray) -> np.ndarray:
     higher = (values[None] > values[:, None]).sum(1)
     equal = (values[None] == values[:, None]).sum(1)
     return np.where(np.isfinite(values), higher + (equal + 1) / 2, np.nan)
+
+
+def _write_values(values: np.ndarray, shades: np.ndarray, mesh: Any, ax: Axes, form: str) -> None:
+    """Each in its cell of the mesh, whose shades are these; the best of a column in bold; all [rows, columns]."""
+    best = np.max(np.where(np.isfinite(values), values, -np.inf), axis=0)
+    for row, column in np.ndindex(values.shape):
+        value, shade = values[row, column], shades[row, column]
+        known = math.isfinite(value)
+        fill = mesh.cmap(mesh.norm(shade))[:3] if math.isfinite(shade) else (float(UNKNOWN),) * 3
+        ax.text(
+            column + 0.5,
+            row + 0.5,
+            format(value, form) if known else "-",
+            ha="center",
+            va="center",
+            fontsize=9,
+            color=readable_on(fill),
+            fontweight="bold" if known and value == best[column] else "normal",
+        )
 
 
 def _ranked(values: np.ndarray) -> tuple[np.ndarray, dict[str, Any], str]:
