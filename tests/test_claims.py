@@ -102,7 +102,7 @@ def test_a_difference_is_paired_and_tested():
     a, b = np.array([0.5, 0.7, 0.9]), np.array([0.4, 0.6, 0.8])
     found = difference("a - b", a, b, rule=more)
     assert found.ours == "+0.100 [+0.100, +0.100]"  # each pair differs by that
-    assert found.test == "p = .573"  # scipy.stats.ttest_ind(a, b, equal_var=False)
+    assert found.test == "p = 0.573"  # scipy.stats.ttest_ind(a, b, equal_var=False)
     assert found.verdict is YES
 
 

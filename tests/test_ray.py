@@ -110,6 +110,19 @@ def test_a_cluster_is_reached_by_its_address_and_left_again(cluster):
         pass
 
 
+def test_errors_say_where_the_address_is_from(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(BackendError, match=r"no Ray cluster at RAY_ADDRESS=127.0.0.1:1"), on_ray.connected(None):
+        pass
+    monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:1")
+    with pytest.raises(BackendError, match=r"RAY_ADDRESS=ray://127.0.0.1:1 is of"), on_ray.connected(None):
+        pass
+    monkeypatch.delenv("RAY_ADDRESS")
+    monkeypatch.setattr(on_ray.imported(), "init", lambda *_, **kept: (_ for _ in ()).throw(RuntimeError("no room")))
+    with pytest.raises(BackendError, match=r"can't be started on this machine \(no room\)"), on_ray.connected(None):
+        pass
+
+
 def test_what_comes_home_are_the_same_bytes(connected, agents, capsys):
     options = ["--scenario", DIGITS, "--seeds", "2", "--set", "tasks=4", "updates=4"]
     options += ["--methods", f"{agents}Drawing", f"{agents}Failing", "grow", "--checkpoint-minutes", "0"]

@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "scenarios": CORE | {"avalanche"},
     "study": CORE | {"agents", "scenarios", ""},
     "cli": {"errors", "agents", "study"},
+    "__main__": {"cli"},
     "": CORE | {"scenarios"},  # plastic_env/__init__.py
 }
 PURE = {"stats", "plots"}  # of study: neither torch nor the core, but its errors

@@ -21,6 +21,7 @@ from plastic_env.learner.population import Population
 from plastic_env.learner.settings import LearnerSettings
 from plastic_env.scenarios import find
 from plastic_env.streams.stream import Signature
+from plastic_env.study.assignment import assigned
 from plastic_env.study.claims.protocol import (
     BOOKKEEPING,
     BOOKKEPT,
@@ -34,8 +35,7 @@ from plastic_env.study.claims.protocol import (
     Shifts,
 )
 from plastic_env.study.methods import find_method
-from plastic_env.study.report import aligned
-from plastic_env.study.sweep import Study
+from plastic_env.study.text import aligned
 
 GPU = 2e12  # multiply-accumulates a second that a GPU is taken to sustain: an assumption, not a measurement
 TRIAL = 3  # updates that are timed
@@ -128,7 +128,8 @@ def _price(life: Life) -> tuple[float, float]:
     part = life.part
     study = part.study({life.method: life.method}) if isinstance(part, Cycles) else part.study("dense")
     signature = part.signature
-    method = find_method(life.method, _options(study, life.method)).method
+    options = assigned(dict(study.settings), study.scenarios[0]).options
+    method = find_method(life.method, options).method
     lengths, batch = _lengths(part)
     paths = _macs(method.learner, signature, _widths(method, lengths)) * batch
     macs = float(paths[-1] * sum(lengths) if life.ticket else paths @ np.array(lengths)) * part.seeds
@@ -139,15 +140,8 @@ def _lengths(part: Cycles | Shifts) -> tuple[list[int], int]:
     """Updates of each task, and samples per update."""
     if isinstance(part, Cycles):
         return [part.updates] * part.cycles, part.batch_size
-    known = set(vars(find(part.scenario)))
-    made: Any = find(part.scenario, **{key: value for key, value in part.changes if key in known})
+    made: Any = find(part.scenario, **assigned(dict(part.changes), part.scenario).scenario)
     return [made.updates] * made.tasks, made.batch_size
-
-
-def _options(study: Study, written: str) -> dict[str, Any]:
-    """Those settings of a study that are options of a method."""
-    known = find_method(written).method.options
-    return {name: value for name, value in dict(study.settings).items() if name in known}
 
 
 def _widths(method: Method, lengths: Sequence[int]) -> list[tuple[int, ...]]:

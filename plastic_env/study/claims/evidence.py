@@ -13,7 +13,7 @@ from plastic_env.study.claims.protocol import Cycles, Shifts
 from plastic_env.study.results import Result
 from plastic_env.study.runner import Running, run_study
 from plastic_env.study.sweep import Study
-from plastic_env.study.ticket import TicketStudy
+from plastic_env.study.ticket import TicketStudy, ticket_name
 
 Lives = dict[str, list[Result]]  # by what a page calls the methods
 
@@ -31,19 +31,19 @@ class Evidence:
 
     def cycles(self, part: Cycles, methods: Mapping[str, str]) -> Lives:
         """Lives of methods on edit cycles."""
-        return self._named(self._run(part.study(methods)), methods, "")
+        return self._named(self._run(part.study(methods)), methods)
 
     def tickets(self, part: Cycles, methods: Mapping[str, str]) -> Lives:
         """The tickets of these methods."""
         self.cycles(part, methods)  # whose masks they take: says so if there are none
         study = part.study(methods)
         made = TicketStudy.of(study, self._run(study))
-        return self._named(self._run(made), methods, "/ticket")
+        return self._named(self._run(made), methods, ticket=True)
 
     def stream(self, part: Shifts, *methods: str) -> Lives:
         """Lives of methods on a stream."""
         found = self._run(part.study(*methods))
-        return self._named(found, {name: part.methods[name] for name in methods}, "")
+        return self._named(found, {name: part.methods[name] for name in methods})
 
     def at_equal_compute(self, part: Shifts, *methods: str, frugal: str = "grow") -> Lives:
         """The same tasks with as many updates for each as let a life cost what one of `frugal` does."""
@@ -65,16 +65,17 @@ class Evidence:
         return self._found[study]
 
     @staticmethod
-    def _named(found: Mapping[str, list[Result]], methods: Mapping[str, str], suffix: str) -> Lives:
-        missing = [name for name, written in methods.items() if written + suffix not in found]
+    def _named(found: Lives, methods: Mapping[str, str], ticket: bool = False) -> Lives:
+        labels = {name: ticket_name(written) if ticket else written for name, written in methods.items()}
+        missing = [name for name, label in labels.items() if label not in found]
         if missing:
             raise AgentError(f"Every run of {', '.join(missing)} failed; see the .error.json files beside the results.")
-        return {name: found[written + suffix] for name, written in methods.items()}
+        return {name: found[label] for name, label in labels.items()}
 
 
 def scores(lives: Mapping[str, Sequence[Result]], of: Callable[[Result], float]) -> dict[str, np.ndarray]:
     """A score of each run by method, [seeds] of those seeds that all methods have finished."""
-    by_seed = {name: {result.settings["seed"]: of(result) for result in results} for name, results in lives.items()}
+    by_seed = {name: {result.seed: of(result) for result in results} for name, results in lives.items()}
     seeds = sorted(set.intersection(*(set(found) for found in by_seed.values())))
     return {name: np.array([found[seed] for seed in seeds]) for name, found in by_seed.items()}
 
@@ -95,7 +96,7 @@ def taoa(result: Result) -> float:
 
 
 def _macs(results: Sequence[Result]) -> float:
-    return float(np.mean([sum(result.rows["macs"]) for result in results]))
+    return float(np.mean([result.macs() for result in results]))
 
 
 def _per_task(results: Sequence[Result]) -> int:

@@ -15,7 +15,6 @@ from plastic_env.study.claims.parities import by_run
 from plastic_env.study.claims.protocol import BOOKKEEPING, RANKED, THREE, Cycles, Protocol, Shifts
 from plastic_env.study.claims.verdicts import HARDLY, Finding, alike, difference, less, more
 from plastic_env.study.measures import checkpoint_accuracy
-from plastic_env.study.report import interval_text
 from plastic_env.study.results import Result
 from plastic_env.study.stats import (
     Interval,
@@ -23,6 +22,7 @@ from plastic_env.study.stats import (
     rank_correlation,
     rank_correlation_gap,
 )
+from plastic_env.study.text import interval_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
