@@ -10,12 +10,12 @@ import numpy as np
 
 from plastic_env.study import measures
 from plastic_env.study.claims import pictures
-from plastic_env.study.claims.evidence import Evidence, Lives, acc, scores, taa, taoa
+from plastic_env.study.claims.evidence import Evidence, acc, scores, taa, taoa
 from plastic_env.study.claims.paper import Answer, Claim, parity_findings
 from plastic_env.study.claims.parities import by_run
 from plastic_env.study.claims.protocol import BOOKKEPT, COMPARED, INITS, OWN_AGES, PADDED, WEIGHED, Protocol
 from plastic_env.study.claims.verdicts import Finding, difference
-from plastic_env.study.results import Result
+from plastic_env.study.results import ByMethod, Result
 from plastic_env.study.stats import median_time
 
 FIRST, LAST = slice(0, 1), slice(-1, None)  # of the cohorts
@@ -123,7 +123,7 @@ def _updates(end: float) -> str:
     return "never" if np.isinf(end) else f"{end:.0f}"
 
 
-def _rewinds(where: str, lives: Lives, score: Callable[[Result], float]) -> list[Finding]:
+def _rewinds(where: str, lives: ByMethod, score: Callable[[Result], float]) -> list[Finding]:
     found = scores(lives, score)
     pairs = (("prune", "dense"), ("prune", "prune_no_rewind"), ("dense_rewind", "dense"), ("prune", "dense_rewind"))
     return [difference(f"{where}: {a} - {b}", found[a], found[b]) for a, b in pairs]

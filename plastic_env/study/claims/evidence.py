@@ -10,12 +10,10 @@ import numpy as np
 from plastic_env.errors import AgentError
 from plastic_env.study import measures
 from plastic_env.study.claims.protocol import Cycles, Shifts
-from plastic_env.study.results import Result
+from plastic_env.study.results import ByMethod, Result
 from plastic_env.study.runner import Running, run_study
 from plastic_env.study.sweep import Study
 from plastic_env.study.ticket import TicketStudy, ticket_name
-
-Lives = dict[str, list[Result]]  # by what a page calls the methods
 
 
 class Evidence:
@@ -27,25 +25,25 @@ class Evidence:
     def __init__(self, folder: Path, running: Running) -> None:
         self.folder, self.running = folder, running
         self.failures: dict[str, None] = {}
-        self._found: dict[Study, Lives] = {}
+        self._found: dict[Study, ByMethod] = {}
 
-    def cycles(self, part: Cycles, methods: Mapping[str, str]) -> Lives:
+    def cycles(self, part: Cycles, methods: Mapping[str, str]) -> ByMethod:
         """Lives of methods on edit cycles."""
         return self._named(self._run(part.study(methods)), methods)
 
-    def tickets(self, part: Cycles, methods: Mapping[str, str]) -> Lives:
+    def tickets(self, part: Cycles, methods: Mapping[str, str]) -> ByMethod:
         """The tickets of these methods."""
         self.cycles(part, methods)  # whose masks they take: says so if there are none
         study = part.study(methods)
         made = TicketStudy.of(study, self._run(study))
         return self._named(self._run(made), methods, ticket=True)
 
-    def stream(self, part: Shifts, *methods: str) -> Lives:
+    def stream(self, part: Shifts, *methods: str) -> ByMethod:
         """Lives of methods on a stream."""
         found = self._run(part.study(*methods))
         return self._named(found, {name: part.methods[name] for name in methods})
 
-    def at_equal_compute(self, part: Shifts, *methods: str, frugal: str = "grow") -> Lives:
+    def at_equal_compute(self, part: Shifts, *methods: str, frugal: str = "grow") -> ByMethod:
         """The same tasks with as many updates for each as let a life cost what one of `frugal` does."""
         lives = self.stream(part, *methods)
         budget = _macs(self.stream(part, frugal)[frugal])
@@ -57,7 +55,7 @@ class Evidence:
             for name in methods
         }
 
-    def _run(self, study: Study) -> Lives:
+    def _run(self, study: Study) -> ByMethod:
         if study not in self._found:
             finished = run_study(study, self.folder, self.running)
             self.failures |= dict.fromkeys(finished.failures.values())
@@ -65,7 +63,7 @@ class Evidence:
         return self._found[study]
 
     @staticmethod
-    def _named(found: Lives, methods: Mapping[str, str], ticket: bool = False) -> Lives:
+    def _named(found: ByMethod, methods: Mapping[str, str], ticket: bool = False) -> ByMethod:
         labels = {name: ticket_name(written) if ticket else written for name, written in methods.items()}
         missing = [name for name, label in labels.items() if label not in found]
         if missing:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from plastic_env.study.claims import pictures
-from plastic_env.study.claims.evidence import Evidence, Lives, acc, scores, taa, taoa
+from plastic_env.study.claims.evidence import Evidence, acc, scores, taa, taoa
 from plastic_env.study.claims.parities import by_run
 from plastic_env.study.claims.protocol import BOOKKEEPING, RANKED, THREE, Cycles, Protocol, Shifts
 from plastic_env.study.claims.verdicts import HARDLY, Finding, alike, difference, less, more
 from plastic_env.study.measures import checkpoint_accuracy
-from plastic_env.study.results import Result
+from plastic_env.study.results import ByMethod, Result
 from plastic_env.study.stats import (
     Interval,
     mean_interval,
@@ -59,7 +59,7 @@ def small_networks(protocol: Protocol, evidence: Evidence) -> Answer:
 
 def ends_higher(protocol: Protocol, evidence: Evidence) -> Answer:
     """C2."""
-    part, findings, shown = protocol.images, [], dict[str, Lives]()
+    part, findings, shown = protocol.images, [], dict[str, ByMethod]()
     for c in part.compactness:
         lives = evidence.cycles(part, _three(part, c))
         shown[f"{c:.0%} of the weights"] = lives
@@ -248,7 +248,7 @@ CLAIMS: dict[str, Claim] = {
 
 def _tickets_alike(part: Cycles, evidence: Evidence, gap: str, each: str, of: str = "", reading: str = "") -> Answer:
     """Whether the tickets of Grow and Prune are alike. gap, each: the paper's figures. of: what shares are of."""
-    findings, shown = [], dict[str, tuple[Lives, Lives]]()
+    findings, shown = [], dict[str, tuple[ByMethod, ByMethod]]()
     for c in part.compactness:
         methods = _three(part, c)
         tickets = evidence.tickets(part, methods)
