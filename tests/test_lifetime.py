@@ -8,7 +8,7 @@ import torch
 
 from plastic_env import SGD, Conv, Edit, EpisodeSettings, LearnerSettings, Lifetime, Plan
 from plastic_env.env.encoding import Codec
-from plastic_env.env.reference import fresh_accuracy, relative_plasticity
+from plastic_env.env.reference import fresh_accuracy, relative_accuracy
 from plastic_env.errors import InvalidEdit, InvalidSetting, UnknownName
 from plastic_env.learner.compute import forward_macs, training_macs
 from plastic_env.scenarios import find
@@ -101,6 +101,17 @@ def test_learners_that_do_not_exist_are_refused(member):
     with pytest.raises(InvalidEdit, match="There is no learner"):
         life.step({0: Plan(), member: Plan()})
     assert life.position.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("wrong", [{-1: np.random.default_rng(0)}, {5: np.random.default_rng(0)}, {1: 3}])
+def test_beginnings_that_are_refused_change_nothing(wrong):
+    life, rng = begun(2), np.random.default_rng(7)
+    before, state, stream = repr(life.capture()), rng.bit_generator.state, life.streams[0]
+    with pytest.raises((InvalidEdit, InvalidSetting), match=r"There is no learner|give numpy.random.default_rng\("):
+        life.begin({0: rng, **wrong})
+    assert repr(life.capture()) == before
+    assert rng.bit_generator.state == state
+    assert life.streams[0] is stream
 
 
 def test_knowledge_is_measured_on_the_test_samples_of_the_tasks_so_far():
@@ -291,9 +302,9 @@ def test_a_fresh_learner_is_as_plastic_as_a_fresh_learner():
         life.streams[0], 0, 20, learner, (12,), np.random.default_rng(int(seeds[1])), dtype=torch.float64
     )
     np.testing.assert_array_equal(outcome.accuracy, fresh)
-    assert relative_plasticity(outcome.accuracy, fresh) == 1
+    assert relative_accuracy(outcome.accuracy, fresh) == 1
     narrow = fresh_accuracy(life.streams[0], 0, 20, learner, (3,), np.random.default_rng(0))
-    assert relative_plasticity(outcome.accuracy, narrow) == pytest.approx(outcome.accuracy.mean() / narrow.mean())
+    assert relative_accuracy(outcome.accuracy, narrow) == pytest.approx(outcome.accuracy.mean() / narrow.mean())
 
 
 @pytest.mark.parametrize(("live", "start", "stop"), [((4,), 0, 5), ((4, 4, 4), 0, 5), ((4, 4), 5, 5), ((4, 4), 0, 61)])
@@ -303,5 +314,5 @@ def test_impossible_references_are_refused(live, start, stop):
 
 
 @pytest.mark.parametrize(("mine", "fresh", "ratio"), [(0.4, 0.8, 0.5), (0, 0, 1), (0.1, 0, np.inf)])
-def test_relative_plasticity_by_hand(mine, fresh, ratio):
-    assert relative_plasticity(np.array([mine]), np.array([fresh])) == ratio
+def test_relative_accuracy_by_hand(mine, fresh, ratio):
+    assert relative_accuracy(np.array([mine]), np.array([fresh])) == ratio

@@ -84,6 +84,10 @@ def test_foreign_files_are_refused(tmp_path):
     torch.save({"a": 1}, path)
     with pytest.raises(InvalidSnapshot, match="no snapshot of plastic_env"):
         env.load(path)
+    for captured in (env.lifetime.capture(), {}):
+        snapshots.save(path, captured)
+        with pytest.raises(InvalidSnapshot, match=r"a holds no environment; load one that PlasticEnv.save wrote"):
+            env.load(path)
     env.save(path)
     for other, what in ((make(tasks=5), "scenario"), (make(learner=LearnerSettings(optimizer=Adam(0.1))), "episode")):
         other.reset(seed=0)

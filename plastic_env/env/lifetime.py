@@ -20,7 +20,7 @@ from plastic_env.learner import snapshots
 from plastic_env.learner.cohorts import CohortPoint
 from plastic_env.learner.compute import forward_macs
 from plastic_env.learner.edits import Edit, check_edit
-from plastic_env.learner.founders import Slots, check_live_slots
+from plastic_env.learner.founders import Slots
 from plastic_env.learner.population import Population
 from plastic_env.learner.probing import Diagnosis, Probe, Removal, diagnose, measure_cohorts, measure_removal
 from plastic_env.learner.snapshots import Captured
@@ -112,7 +112,7 @@ class Lifetime:
         if not set(starts) <= set(rngs):
             raise InvalidSetting(f"starts names {sorted(starts)}, but those who begin are {sorted(rngs)}.")
         masks = {member: start.live_slots for member, start in starts.items() if start.live_slots is not None}
-        check_live_slots(masks, self.population.capacity)
+        self.population.check_begin(rngs, masks)
         with _one_torch_thread():
             self._begin(rngs, {member: start.draw for member, start in starts.items()}, masks)
 
