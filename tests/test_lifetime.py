@@ -74,6 +74,7 @@ def test_results_do_not_depend_on_how_many_threads_share_the_learners(dtype, hid
     found = []
     for threads in (1, 2, 3, 9):
         life = Lifetime(SCENARIO, EpisodeSettings(learner), 5, dtype=dtype, threads=threads)
+        assert life.population.threads == threads
         life.begin({member: np.random.default_rng(member) for member in range(5)})
         life.population.state.weights[2] *= 1e30 if dtype == torch.float32 else 1e200  # one diverges
         plans = {member: Plan(Edit(grow=(member % 3, 1)), budget=10 + member) for member in range(5)}
@@ -194,6 +195,18 @@ def test_divergence_ends_the_episode_and_says_so():
     assert np.isfinite(life.loss).all()
 
 
+def test_a_learner_that_has_blown_up_is_not_edited_and_its_outcome_says_so():
+    life = begun(n=2, learner=replace(SMALL, live=0.5))
+    life.population.state.weights[1] *= 1e200
+    edit = Edit(grow=(3, 2), prune=(1, 0), recycle=(1, 1))
+    outcomes = life.step(dict.fromkeys(range(2), Plan(edit, budget=4)))
+    assert (outcomes[0].plan, outcomes[0].newborns, outcomes[0].live) == (Plan(edit, budget=4), (4, 3), (10, 8))
+    assert outcomes[0].birth is not None
+    assert (outcomes[1].plan, outcomes[1].newborns, outcomes[1].live) == (Plan(budget=4), (0, 0), (8, 6))
+    assert (outcomes[1].birth, outcomes[1].removal, outcomes[1].diverged) == (None, None, True)
+    assert life.ledger.edits[1] == 0
+
+
 def test_divergence_of_one_leaves_the_others_lives_bit_identical():
     settings = replace(SMALL, optimizer=SGD(0.1))
     histories = []
@@ -289,6 +302,15 @@ def test_without_ranks_all_else_is_the_same():
             assert (getattr(ends[1], name) == 0).all()
         else:
             np.testing.assert_array_equal(values, getattr(ends[1], name))
+
+
+def test_a_probe_is_noted_and_charged():
+    life = begun(n=2)
+    spent, probe = life.ledger.probes.copy(), life.probe([1])
+    assert (probe.members, probe.samples) == ([1], 64)
+    macs = 64 * training_macs(life.population.network, (64, 16, 12, 10))
+    assert (life.ledger.probes - spent).tolist() == [0, macs]
+    assert life.diagnosis.loss[1] == pytest.approx(probe.loss.item())
 
 
 def test_a_fresh_learner_is_as_plastic_as_a_fresh_learner():

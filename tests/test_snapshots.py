@@ -1,6 +1,6 @@
 """Snapshots restore bit for bit, refuse what they can't trust, and make forks possible."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import gymnasium
 import helpers
@@ -139,6 +139,31 @@ def test_numpy_scalars_in_rules_do_not_spoil_a_snapshot(tmp_path):
     env.save(tmp_path / "a")
     env.load(tmp_path / "a")
     assert env.lifetime.population.state.phases[0][0].rule == TwoSpeed(3.0, 50)
+
+
+@dataclass(frozen=True)
+class Hurry:
+    """A rule of one's own: newborns at twice the rate."""
+
+    updates: int = 60
+    incumbents = 1.0
+    holds_incumbents = False
+
+    def newborns(self, age):
+        return np.full(age.shape, 2.0)
+
+
+def test_rules_of_ones_own_are_kept_in_memory_but_not_in_files(tmp_path):
+    hurried = Plan(Edit(grow=(2, 2), trainability=Hurry()), 5)
+    env, untouched = make(dtype=torch.float64), make(dtype=torch.float64)
+    for one in (env, untouched):
+        one.reset(seed=0)
+        one.lifetime.step({0: hurried})
+    forked = env.fork([Plan(budget=10), Plan(Edit(recycle=(1, 1)), 10)])[0]
+    with pytest.raises(InvalidSnapshot, match=r"rule Hurry is in force; it can't be kept in a file: wait until"):
+        env.save(tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+    np.testing.assert_allclose(untouched.lifetime.step({0: Plan(budget=10)})[0].loss, forked.loss, atol=1e-9)
 
 
 @pytest.mark.parametrize("norm", ["layer", "batch"])
