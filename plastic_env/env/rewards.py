@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -41,8 +42,8 @@ def worth(reward: Reward, outcome: Outcome) -> float:
     Raises:
         InvalidSetting: the reward returned something else than one number.
     """
-    found = reward(outcome)
-    if not isinstance(found, (Real, np.bool_, np.ndarray, Tensor)) or np.ndim(found) > 0:
+    found: Any = reward(outcome)
+    if not isinstance(found, (Real, np.bool_, np.ndarray, Tensor)) or getattr(found, "ndim", 0):
         raise InvalidSetting(f"The reward {_name(reward)} returned {found!r}; let it return a number.")
     return float(found)
 

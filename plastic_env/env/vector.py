@@ -144,17 +144,18 @@ class PlasticVectorEnv(VectorEnv[Observation, Action, np.ndarray]):
         return [dict(zip(actions, parts, strict=True)) for parts in zip(*actions.values(), strict=True)]
 
     def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
-        if seed is None:
+        given: Any = seed.tolist() if isinstance(seed, np.ndarray) else seed
+        if given is None:
             return [None] * self.num_envs
-        if is_whole(seed):
-            return [int(seed) + i for i in range(self.num_envs)]
-        listed = isinstance(seed, (Sequence, np.ndarray)) and all(s is None or is_whole(s) for s in seed)
-        if not listed or len(seed) != self.num_envs:
+        if is_whole(given):
+            return [int(given) + i for i in range(self.num_envs)]
+        listed = isinstance(given, Sequence) and all(s is None or is_whole(s) for s in given)
+        if not listed or len(given) != self.num_envs:
             raise InvalidSetting(
                 f"seed is {seed!r}; give a whole number of at least 0, or a list of {self.num_envs}: such a number or "
                 "None for each learner."
             )
-        return [None if s is None else int(s) for s in seed]
+        return [None if s is None else int(s) for s in given]
 
     def _begin(self, members: list[int]) -> None:
         if members:
