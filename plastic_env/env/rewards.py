@@ -43,7 +43,7 @@ def worth(reward: Reward, outcome: Outcome) -> float:
         InvalidSetting: the reward returned something else than one number.
     """
     found: Any = reward(outcome)
-    if not isinstance(found, (Real, np.bool_, np.ndarray, Tensor)) or getattr(found, "ndim", 0):
+    if not isinstance(found, (Real, np.bool_, np.ndarray, Tensor)) or getattr(found, "ndim", 0) > 0:
         raise InvalidSetting(f"The reward {_name(reward)} returned {found!r}; let it return a number.")
     return float(found)
 
