@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plastic_env.errors import InvalidSetting, named_value
+from plastic_env.errors import InvalidSetting
+from plastic_env.plain import named_value
 
 if TYPE_CHECKING:
     from plastic_env.study.runner import Running

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from plastic_env.cli.options import Commands
-from plastic_env.errors import InvalidSetting, named_value
+from plastic_env.errors import InvalidSetting
+from plastic_env.plain import named_value
 
 
 def add(commands: Commands) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import plastic_env
-from plastic_env.errors import FileError, InvalidSetting, PlasticEnvError, look_up, named_value
+from plastic_env.errors import FileError, InvalidSetting, PlasticEnvError, look_up
 from plastic_env.files import write_atomically
+from plastic_env.plain import named_value
 from plastic_env.study.modules import load_file, told
 from plastic_env.study.sweep import TUNE_SEEDS, Study, code_digest
 from plastic_env.study.values import as_settings, shortest

@@ -16,9 +16,9 @@ from plastic_env.agents.integration import Integrate
 from plastic_env.agents.learned import policy
 from plastic_env.agents.structural import TARGET, Grow, Prune
 from plastic_env.agents.turnover import CubicPrune
-from plastic_env.errors import AgentError, FileError, InvalidSetting, PlasticEnvError, look_up, named_value
+from plastic_env.errors import AgentError, FileError, InvalidSetting, PlasticEnvError, look_up
 from plastic_env.learner.settings import LearnerSettings
-from plastic_env.plain import describe
+from plastic_env.plain import describe, named_value
 from plastic_env.study.modules import load_file, told
 
 ENTRY_POINTS = "plastic_env.agents"  # the group by which installed packages offer agents
