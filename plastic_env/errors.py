@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeGuard, TypeVar
+from typing import TypeGuard, TypeVar
 
 import numpy as np
 
@@ -96,18 +95,3 @@ def hint(name: object, known: Iterable[str]) -> str:
 def is_whole(value: object, least: int = 0) -> TypeGuard[int]:
     """Whether `value` is an integer (Python's or numpy's, no truth value) of at least `least`."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= least)
-
-
-def named_value(text: str, option: str = "--set") -> tuple[str, Any]:
-    """What NAME=VALUE on a command line says; a value that is no Python literal is a string.
-
-    Raises:
-        InvalidSetting: it is of another form.
-    """
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise InvalidSetting(f"{option} {text!r} is no setting; give NAME=VALUE, such as updates=500.")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError, TypeError):  # {[]: 1} is none either
-        return name, value

@@ -22,7 +22,8 @@ import numpy as np
 from plastic_env.agents.learned.command import command
 from plastic_env.agents.learned.policy import HEADS, Learned, PolicyNetwork
 from plastic_env.agents.learned.training import Keeper, Training, check_network, following, live, need
-from plastic_env.env.wrappers import Choices, Features
+from plastic_env.env.features import Features
+from plastic_env.env.menus import Choices
 from plastic_env.errors import InvalidSetting, check_positive, check_whole, is_finite, look_up
 
 

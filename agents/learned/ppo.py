@@ -20,7 +20,7 @@ import numpy as np
 from plastic_env.agents.learned.command import command
 from plastic_env.agents.learned.policy import Learned, PolicyNetwork
 from plastic_env.agents.learned.training import Keeper, Training, check_network, need, say, twins
-from plastic_env.env.wrappers import Features
+from plastic_env.env.features import Features
 from plastic_env.errors import InvalidSetting, check_positive, check_share, check_whole, is_finite
 
 

@@ -22,9 +22,10 @@ import torch
 from plastic_env.agents.learned.policy import Learned, PolicyNetwork
 from plastic_env.env.encoding import GLOBAL_FIELDS, Action, Observation
 from plastic_env.env.episode import EpisodeSettings
+from plastic_env.env.features import Features
+from plastic_env.env.menus import Choices, Menu, recycling_menu
 from plastic_env.env.rewards import Reward
 from plastic_env.env.vector import PlasticVectorEnv
-from plastic_env.env.wrappers import Choices, Features, Menu, recycling_menu
 from plastic_env.errors import (
     InvalidSetting,
     PlasticEnvError,
