@@ -428,4 +428,5 @@ def test_samples_are_scaled_as_they_are_fetched():
 def test_every_argument_of_an_environment_is_a_setting():
     env = gymnasium.make("plastic_env/PermutedDigits-small-v0", tasks=2, threads=2, colour="parity").unwrapped
     assert env.colour == "parity"
-    assert gymnasium.make_vec("plastic_env/PermutedDigits-small-v0", num_envs=2, tasks=2, threads=2).num_envs == 2
+    env = gymnasium.make_vec("plastic_env/PermutedDigits-small-v0", num_envs=2, tasks=2, threads=2)
+    assert env.lifetime.population.threads == 2
