@@ -298,7 +298,11 @@ class UtilityGated(Gated):
 @dataclass
 class PlateauGated(Gated):
     """The next cohort comes when the online accuracy has stopped rising: its smoothed value is at most `margin` above
-    the best since the latest cohort, for `looks` looks in a row."""
+    the best since the latest cohort, for `looks` looks in a row.
+
+    Raises:
+        InvalidSetting: as `Gated`; a margin that is no number.
+    """
 
     margin: float = 0.005
     looks: int = 3

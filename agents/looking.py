@@ -103,7 +103,11 @@ class Elastic(Growing):
 class Saturation(Looking):
     """Grows when representation and plasticity are both used up (after NORACL, arXiv 2604.27031, whose signals we read
     as these): a layer gets `step` units when the effective rank of its features is at least `full` of its live units
-    and the online accuracy has not risen since the latest look by more than `margin`."""
+    and the online accuracy has not risen since the latest look by more than `margin`.
+
+    Raises:
+        InvalidSetting: as `Looking`; no share, no number of units, a margin that is no number.
+    """
 
     full: float = 0.3
     margin: float = 0.005
