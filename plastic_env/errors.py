@@ -74,6 +74,24 @@ def is_whole(value: object, least: int = 0) -> TypeGuard[int]:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= least)
 
 
+def check_number(settings: object, name: str, low: float, high: float = np.inf, ends: str = "[]") -> None:
+    """Refuse a field of `settings` that is no finite number from `low` to `high`.
+
+    ends: "(" in place of "[", ")" in place of "]": that end itself is not allowed.
+
+    Raises:
+        InvalidSetting: it is something else.
+    """
+    value = getattr(settings, name)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < np.inf
+    if number and (low < value < high or (value, ends[0]) == (low, "[") or (value, ends[1]) == (high, "]")):
+        return
+    least = f"of at least {low:g}" if ends[0] == "[" else f"above {low:g}"
+    most = "" if high == np.inf else f" and at most {high:g}" if ends[1] == "]" else f" and below {high:g}"
+    finite = "finite " if high == np.inf else ""
+    raise InvalidSetting(f"{type(settings).__name__} has {name}={value!r}; give a {finite}number {least}{most}.")
+
+
 def named_value(text: str, option: str = "--set") -> tuple[str, Any]:
     """What NAME=VALUE on a command line says; a value that is no Python literal is a string.
 

@@ -65,6 +65,14 @@ def test_clip_keeps_rules_that_make_sense(insertion, optimizer_state, optimizer,
     assert (edit.insertion, edit.optimizer_state) == left
 
 
+@pytest.mark.parametrize(("optimizer_state", "optimizer"), [("fresh", Adam(0.003)), ("transplant", SGD(0.1))])
+def test_clip_leaves_donors_out_where_nothing_is_transplanted(optimizer_state, optimizer):
+    population = helpers.population(live=0.5, optimizer=optimizer)
+    asked = Edit(grow=(1, 0), optimizer_state=optimizer_state, donors=((3,), ()))
+    edit = clip_edit(asked, population.state, 0, population.activation)
+    assert (edit.optimizer_state, edit.donors) == ("fresh", ())
+
+
 class Fails(Fresh):
     settles = True
 

@@ -21,7 +21,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plastic_env.errors import InvalidSetting
 from plastic_env.learner.activations import Activation
 from plastic_env.learner.parameters import BIAS, GAIN, INITS, Layer
 
@@ -263,16 +262,3 @@ def clear_unlearnt(state: State, flat: Tensor) -> None:
     if any(rows > GAIN + 2 for rows in state.layout.rows):
         for layer in state.layout.views(flat):
             layer.vectors[:, GAIN + 2 :] = 0
-
-
-def check_number(rule: object, name: str, low: float, high: float, closed: bool = True) -> None:
-    """Raise `InvalidSetting` unless the field is a number from `low` to `high`, that included if `closed`."""
-    value = getattr(rule, name)
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and np.isfinite(value)
-    if not number or not (low <= value <= high) or (value == high and not closed):
-        ends = (
-            f"from {low:g}" + (f" to {high:g}" if closed else f" to below {high:g}")
-            if high < np.inf
-            else f"{low:g} or more"
-        )
-        raise InvalidSetting(f"{type(rule).__name__} has {name}={value!r}; give a number {ends}.")

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plastic_env.errors import InvalidSetting, is_whole
+from plastic_env.errors import InvalidSetting, check_number, is_whole
 from plastic_env.learner.factors import Ageing, Speeds, Timing
 from plastic_env.learner.parameters import Layout
 
@@ -83,10 +83,9 @@ class SGD:
     sigma = None
 
     def __post_init__(self) -> None:
-        _require_positive_lr(self.lr)
-        _require_period(self.cosine)
-        if not 0 <= self.momentum < 1:
-            raise InvalidSetting(f"momentum is {self.momentum}; it must lie in [0, 1).")
+        check_number(self, "lr", 0, ends="(]")
+        check_number(self, "momentum", 0, 1, ends="[)")
+        _check_period(self.cosine)
 
     @property
     def moments(self) -> int:
@@ -145,13 +144,11 @@ class Adam:
     sigma = None
 
     def __post_init__(self) -> None:
-        _require_positive_lr(self.lr)
-        _require_period(self.cosine)
-        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and self.eps > 0):
-            raise InvalidSetting(
-                f"Adam got beta1={self.beta1}, beta2={self.beta2}, eps={self.eps}; "
-                "betas must lie in [0, 1) and eps must be positive."
-            )
+        for name in ("lr", "eps"):
+            check_number(self, name, 0, ends="(]")
+        for name in ("beta1", "beta2"):
+            check_number(self, name, 0, 1, ends="[)")
+        _check_period(self.cosine)
 
     @property
     def moments(self) -> int:
@@ -223,12 +220,10 @@ class UPGD:
     decay: float = 0.01
 
     def __post_init__(self) -> None:
-        _require_positive_lr(self.lr)
-        if not (0 <= self.beta < 1 and 0 <= self.sigma < np.inf and 0 <= self.decay < np.inf):
-            raise InvalidSetting(
-                f"UPGD got beta={self.beta}, sigma={self.sigma}, decay={self.decay}; "
-                "beta must lie in [0, 1), and sigma and decay must be finite and not negative."
-            )
+        check_number(self, "lr", 0, ends="(]")
+        check_number(self, "beta", 0, 1, ends="[)")
+        for name in ("sigma", "decay"):
+            check_number(self, name, 0)
 
     @property
     def moments(self) -> int:
@@ -296,11 +291,6 @@ def _decay(period: int, timing: Timing, updates: int, like: Tensor) -> Tensor | 
     return torch.from_numpy((1 + np.cos(np.pi * passed / period)) / 2).to(like)[..., None]
 
 
-def _require_period(cosine: int) -> None:
+def _check_period(cosine: int) -> None:
     if not is_whole(cosine):
         raise InvalidSetting(f"cosine is {cosine!r}; give the updates over which the learning rate falls, or 0.")
-
-
-def _require_positive_lr(lr: float) -> None:
-    if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not (np.isfinite(lr) and lr > 0):
-        raise InvalidSetting(f"The learning rate is {lr!r}; it must be positive and finite.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from plastic_env.errors import InvalidSetting, is_whole
+from plastic_env.errors import InvalidSetting, check_number, is_whole
 from plastic_env.learner.activations import Activation, Uniform
 from plastic_env.learner.maintenance import (
     Births,
@@ -16,7 +16,6 @@ from plastic_env.learner.maintenance import (
     Rule,
     Stretch,
     Upkeep,
-    check_number,
     clear_unlearnt,
     init_half_widths,
     live_parameters,
@@ -42,7 +41,7 @@ class L2(Rule):
     needs_gradients = True
 
     def __post_init__(self) -> None:
-        check_number(self, "lam", 0, torch.inf)
+        check_number(self, "lam", 0)
 
     def prepare(self, stretch: Stretch) -> Upkeep:
         """Pull towards 0."""
@@ -63,7 +62,7 @@ class L2Init(Rule):
     needs_gradients = True
 
     def __post_init__(self) -> None:
-        check_number(self, "lam", 0, torch.inf)
+        check_number(self, "lam", 0)
 
     def prepare(self, stretch: Stretch) -> Upkeep:
         """Pull towards the initial weights."""
@@ -109,7 +108,7 @@ class Spectral(Rule):
     needs_gradients = True
 
     def __post_init__(self) -> None:
-        check_number(self, "lam", 0, torch.inf)
+        check_number(self, "lam", 0)
         if not is_whole(self.k, 1):
             raise InvalidSetting(f"Spectral has k={self.k!r}; give a whole number of at least 1.")
 
@@ -160,7 +159,7 @@ class ShrinkPerturb(Rule):
 
     def __post_init__(self) -> None:
         check_number(self, "p", 0, 1)
-        check_number(self, "sigma", 0, torch.inf)
+        check_number(self, "sigma", 0)
 
     def prepare(self, stretch: Stretch) -> Upkeep:
         """Get the noise ready."""
@@ -242,7 +241,7 @@ class Dropout(Rule):
     p: float = 0.1
 
     def __post_init__(self) -> None:
-        check_number(self, "p", 0, 1, closed=False)
+        check_number(self, "p", 0, 1, ends="[)")
 
     def dress(self, function: Activation) -> Activation:
         """The function, with dropout while training."""

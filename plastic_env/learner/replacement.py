@@ -10,14 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plastic_env.errors import InvalidSetting, is_whole
+from plastic_env.errors import InvalidSetting, check_number, is_whole
 from plastic_env.learner.maintenance import (
     Births,
     Jitter,
     Rule,
     Stretch,
     Upkeep,
-    check_number,
     init_half_widths,
     live_parameters,
 )
@@ -60,7 +59,7 @@ class ContinualBackprop(Rule):
 
     def __post_init__(self) -> None:
         check_number(self, "rho", 0, 1)
-        check_number(self, "eta", 0, 1, closed=False)
+        check_number(self, "eta", 0, 1, ends="[)")
         if not is_whole(self.maturity):
             raise InvalidSetting(f"ContinualBackprop has maturity={self.maturity!r}; give a whole number of updates.")
 
@@ -265,9 +264,9 @@ class ContinuousCBP(Rule):
 
     def __post_init__(self) -> None:
         check_number(self, "rho", 0, 1)
-        check_number(self, "eta", 0, 1, closed=False)
+        check_number(self, "eta", 0, 1, ends="[)")
         for name in ("kappa", "theta"):
-            check_number(self, name, 0, np.inf)
+            check_number(self, name, 0)
         if not is_whole(self.every, 1):
             raise InvalidSetting(f"ContinuousCBP has every={self.every!r}; give a whole number of at least 1.")
 
