@@ -142,8 +142,8 @@ NORMED = {
 def fingerprint(population: Population) -> list:
     """Everything that a population is, as plain values that compare with ==."""
     state: State = population.state
-    tensors = [state.weights, *state.moments, *state.traces, *(t for layer in state.initial for t in layer)]
-    counters = [state.updates, state.restarted, state.ids, state.cohorts, state.frozen, state.shares]
+    tensors = [state.weights, *state.moments, *state.unit_memory, *(t for layer in state.initial for t in layer)]
+    counters = [state.updates, state.restarted, state.ids, state.cohorts, state.frozen, state.due_units]
     units = [[getattr(layer, name).tolist() for name in UNIT_FIELDS] for layer in state.units]
     return [
         [(tuple(t.shape), t.numpy().tobytes()) for t in tensors],
@@ -151,5 +151,5 @@ def fingerprint(population: Population) -> list:
         units,
         state.layout.widths,
         [rng.bit_generator.state for rng in population.rngs],
-        [generator.get_state().tolist() for generator in population.noise],
+        [generator.get_state().tolist() for generator in population.noise_rngs],
     ]

@@ -160,7 +160,7 @@ def edited_population(optimizer):
 def parameter_ages(population, member):
     """Updates since the younger of each parameter's two units was born, for weight, bias, weight, ..."""
     now = population.state.updates[member]
-    axes = [np.zeros(helpers.INPUTS), *(u.born for u in population.state.learner(member))]
+    axes = [np.zeros(helpers.INPUTS), *(u.born for u in population.state.units_of(member))]
     ages = []
     for below, above in pairwise(axes):
         ages += [now - np.maximum(above[:, None], below[None, :]), now - above]

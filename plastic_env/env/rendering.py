@@ -96,7 +96,7 @@ def take(
             not ended.
     """
     state, position, stream = life.population.state, int(life.position[0]), life.streams[0]
-    editable, units = state.network.editable, state.learner(0)
+    editable, units = state.network.editable, state.units_of(0)
     if colour == "parity":
         values = gradient_parities(life.glance(0), 0)
     else:

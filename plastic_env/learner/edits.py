@@ -14,7 +14,7 @@ import numpy as np
 from plastic_env.errors import InvalidEdit, is_whole, look_up
 from plastic_env.learner.activations import Activation
 from plastic_env.learner.insertion import INSERTIONS, Insertion, Place
-from plastic_env.learner.selection import Rule, find_rule
+from plastic_env.learner.selection import SelectionRule, find_rule
 from plastic_env.learner.stages import DenseStage
 from plastic_env.learner.state import State
 from plastic_env.learner.trainability import TRAINABILITY, Trainability
@@ -51,9 +51,9 @@ class Edit:
     grow: tuple[int, ...] = ()
     prune: tuple[int, ...] = ()
     recycle: tuple[int, ...] = ()
-    grow_rule: str | Rule = "activation"
-    prune_rule: str | Rule = "magnitude"
-    recycle_rule: str | Rule = "utility"
+    grow_rule: str | SelectionRule = "activation"
+    prune_rule: str | SelectionRule = "magnitude"
+    recycle_rule: str | SelectionRule = "utility"
     insertion: str | Insertion = "dormant"
     optimizer_state: str = "fresh"
     donors: tuple[tuple[int, ...], ...] = ()

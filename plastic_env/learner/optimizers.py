@@ -94,26 +94,26 @@ class SGD:
 
     def schedule(self, layout: Layout, timing: Timing, updates: int, like: Tensor) -> Schedule:
         """Factors for the coming updates of flat weights like `like` [m, P]."""
-        return _SGDSchedule(self, _speeds(layout, timing, like), _decay(self.cosine, timing, updates, like))
+        return _SGDSchedule(self, _speeds(layout, timing, like), _lr_factors(self.cosine, timing, updates, like))
 
 
 @dataclass(frozen=True)
 class _SGDSchedule:
     settings: SGD
     speeds: Speeds | None
-    decay: Tensor | None
+    lr_factors: Tensor | None
 
     @property
     def descent(self) -> float | None:
-        plain = self.speeds is None and self.decay is None and not self.settings.momentum
+        plain = self.speeds is None and self.lr_factors is None and not self.settings.momentum
         return self.settings.lr if plain else None
 
     def update(self, step: int, weights: Tensor, gradients: Tensor, moments: list[Tensor]) -> tuple[Tensor, float]:
         change = moments[0].mul_(self.settings.momentum).add_(gradients) if moments else gradients
-        if change is not gradients and not (self.speeds is None and self.decay is None):
+        if change is not gradients and not (self.speeds is None and self.lr_factors is None):
             change = gradients.copy_(change)  # moments stay as they are
-        if self.decay is not None:
-            change.mul_(self.decay[step])
+        if self.lr_factors is not None:
+            change.mul_(self.lr_factors[step])
         if self.speeds is not None:
             self.speeds.multiply(change, step)
         weights.add_(change, alpha=-self.settings.lr)
@@ -159,8 +159,8 @@ class Adam:
         """Factors for the coming updates of flat weights like `like` [m, P]."""
         # both rules fall with age: the larger factor is that of the younger unit
         corrections = Ageing((self._step, self._scale), layout, timing, updates, like)
-        decay = _decay(self.cosine, timing, updates, like)
-        return _AdamSchedule(self, corrections, _speeds(layout, timing, like), decay)
+        lr_factors = _lr_factors(self.cosine, timing, updates, like)
+        return _AdamSchedule(self, corrections, _speeds(layout, timing, like), lr_factors)
 
     def _step(self, age: np.ndarray) -> np.ndarray:
         return self.lr / (1 - self.beta1**age)
@@ -174,7 +174,7 @@ class _AdamSchedule:
     settings: Adam
     corrections: Ageing  # steps and scales
     speeds: Speeds | None
-    decay: Tensor | None
+    lr_factors: Tensor | None
 
     descent = None
 
@@ -185,8 +185,8 @@ class _AdamSchedule:
         self.corrections.begin(step)
         denominator = self.corrections.multiply(torch.sqrt(square, out=gradients), 1).add_(self.settings.eps)
         change = self.corrections.multiply(torch.div(mean, denominator, out=gradients), 0)
-        if self.decay is not None:
-            change.mul_(self.decay[step])
+        if self.lr_factors is not None:
+            change.mul_(self.lr_factors[step])
         if self.speeds is not None:
             self.speeds.multiply(change, step)
         weights.sub_(change)
@@ -283,7 +283,7 @@ def _speeds(layout: Layout, timing: Timing, like: Tensor) -> Speeds | None:
     return None if timing.speeds is None else Speeds(layout, timing.speeds, like)
 
 
-def _decay(period: int, timing: Timing, updates: int, like: Tensor) -> Tensor | None:
+def _lr_factors(period: int, timing: Timing, updates: int, like: Tensor) -> Tensor | None:
     """[updates, m, 1] learning rates over `lr` in the coming updates; None where they are all 1."""
     if not period:
         return None
