@@ -35,7 +35,7 @@ def founders(network: Network, settings: LearnerSettings, live_slots: Slots | No
 
 
 def blank_state(network: Network, settings: LearnerSettings, n: int, like: Tensor) -> State:
-    """n learners that have units and no weights: all numbers are 0, typed and placed as `like`."""
+    """n learners that have units but no weights: all tensors [n, ...] are 0, typed and placed as `like`."""
     stages, first = network.stages, founders(network, settings)
     live = [len(units) for units in first[:-1]]
     widths = [stored_width(units, stage.slots) for units, stage in zip(live, network.hidden, strict=True)]

@@ -65,7 +65,7 @@ def of_live(weight: Tensor, slot: Tensor) -> Tensor:
 
 
 def of_members(t: Tensor, members: list[int]) -> Tensor:
-    """The rows of some learners; itself if they are everybody, in order."""
+    """The rows of some learners in t [n, ...]; itself if they are everybody, in order."""
     return t if members == list(range(len(t))) else t[members]
 
 
