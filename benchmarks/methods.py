@@ -17,11 +17,11 @@ import numpy as np
 
 from plastic_env.agents import METHODS
 from plastic_env.scenarios import find
-from plastic_env.study.report import interval_text
 from plastic_env.study.results import Result
 from plastic_env.study.runner import run_study
 from plastic_env.study.stats import fifths, holm, mean_interval, paired_difference, sign_flip_test
 from plastic_env.study.sweep import Study
+from plastic_env.study.text import interval_text
 
 SCENARIOS = ("PermutedDigits-small-v0", "RandomLabelDigits-small-v0", "SplitDigits-small-v0")
 INTERVENTIONS = ("trainability=two_speed", "optimizer_state=transplant", "rule=gradient", "insertion=net2wider")
@@ -47,7 +47,7 @@ class Found:
         return Found(
             np.array([result.taoa() for result in results]),
             fifths(accuracy)[1],
-            float(np.mean([sum(result.rows["macs"]) for result in results])),
+            float(np.mean([result.macs() for result in results])),
             accuracy.shape[1],
             sum(bool(result.last("diverged")) for result in results),
         )

@@ -23,7 +23,7 @@ from plastic_env.agents import METHODS
 from plastic_env.scenarios import find
 from plastic_env.scenarios.mixed import Shift
 from plastic_env.study.methods import find_method
-from plastic_env.study.report import interval_text
+from plastic_env.study.notes import notes
 from plastic_env.study.results import Result
 from plastic_env.study.runner import run_study
 from plastic_env.study.stats import (
@@ -35,6 +35,7 @@ from plastic_env.study.stats import (
     sign_flip_test,
 )
 from plastic_env.study.sweep import Study
+from plastic_env.study.text import interval_text
 
 # fraction to recycle and what becomes of the optimizer's state, by strength; a task that returns has its own
 ORACLE: dict[str, dict[float | str, tuple[float, str]]] = {
@@ -102,7 +103,7 @@ def main() -> None:
     learned = [find_method(policy).label for policy in asked.policies]
     lives = {name: Lives.of(results) for name, results in finished.results.items()}
     lives |= {name: oracle(asked.stream, asked.seeds, METHODS[edited].learner) for name, edited in ORACLES.items()}
-    for note in study.notes():
+    for note in notes(study):
         print(f"* {note}")
     print_table(asked.stream, learned, lives)
 

@@ -19,11 +19,11 @@ import numpy as np
 
 from plastic_env.files import write_atomically
 from plastic_env.study.plots.style import colour
-from plastic_env.study.report import interval_text
 from plastic_env.study.results import Result
 from plastic_env.study.runner import run_study
 from plastic_env.study.stats import Interval, mean_interval, paired_difference
 from plastic_env.study.sweep import Study
+from plastic_env.study.text import interval_text
 
 STREAMS = ("PermutedDigits-small-v0", "RandomLabelDigits-small-v0")
 COHORTS = (1, 2, 4, 8, 13, 26)  # 26 units come, from 6 to 32 of 64 slots

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeGuard, TypeVar
+from typing import TypeGuard, TypeVar
 
 import numpy as np
 
@@ -83,25 +82,11 @@ def check_number(settings: object, name: str, low: float, high: float = np.inf, 
         InvalidSetting: it is something else.
     """
     value = getattr(settings, name)
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < np.inf
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    number = number and abs(value) < np.inf
     if number and (low < value < high or (value, ends[0]) == (low, "[") or (value, ends[1]) == (high, "]")):
         return
     least = f"of at least {low:g}" if ends[0] == "[" else f"above {low:g}"
     most = "" if high == np.inf else f" and at most {high:g}" if ends[1] == "]" else f" and below {high:g}"
     finite = "finite " if high == np.inf else ""
     raise InvalidSetting(f"{type(settings).__name__} has {name}={value!r}; give a {finite}number {least}{most}.")
-
-
-def named_value(text: str, option: str = "--set") -> tuple[str, Any]:
-    """What NAME=VALUE on a command line says; a value that is no Python literal is a string.
-
-    Raises:
-        InvalidSetting: it is of another form.
-    """
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise InvalidSetting(f"{option} {text!r} is no setting; give NAME=VALUE, such as updates=500.")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError, TypeError):  # {[]: 1} is none either
-        return name, value

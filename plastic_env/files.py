@@ -1,9 +1,9 @@
-"""Writing files so that nothing is ever half written."""
+"""Writing files: whole or not at all, but for logs."""
 
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,14 +22,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=UNFINISHED)
-        os.close(handle)
-        unfinished = Path(name)
+        unfinished = path.with_name(f".{path.name}-{secrets.token_hex(4)}{UNFINISHED}")
+        unfinished.touch(exist_ok=False)  # open to whom the folder and the umask say, unlike those of tempfile
         try:
             write(unfinished)
-            with unfinished.open("rb") as file:
+            with unfinished.open("r+b") as file:  # Windows syncs nothing that is open for reading only
                 os.fsync(file.fileno())
-            unfinished.chmod(0o644)
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
@@ -56,7 +54,7 @@ def clear_unfinished(folder: Path) -> None:
 
 
 def append(path: Path, line: str) -> None:
-    """Add a line to a text file.
+    """Add a line to a text file: a log, whose last line may be cut off when the machine stops.
 
     Raises:
         FileError: the disk is full, or the file can't be written to.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import fields
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from plastic_env import Conv, Dense, LearnerSettings, Population
@@ -137,6 +139,48 @@ NORMED = {
     ("batch", Dense): lambda units: [nn.BatchNorm1d(units, dtype=torch.float64)],
     ("batch", Conv): lambda units: [nn.BatchNorm2d(units, dtype=torch.float64)],
 }
+
+
+def train_plain(
+    network: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor
+) -> tuple[list[float], list[float]]:
+    """One update per batch; returns each batch's loss and accuracy before it."""
+    losses, hits = [], []
+    for inputs, labels in zip(x, y, strict=True):
+        logits = network(inputs)
+        loss = F.cross_entropy(logits, labels)
+        losses.append(loss.item())
+        hits.append((logits.argmax(-1) == labels).double().mean().item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return losses, hits
+
+
+def assert_equal_to(population: Population, member: int, network: nn.Module) -> None:
+    for mine, theirs in zip(live_parameters(population, member), network.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs.detach().reshape(mine.shape), rtol=0, atol=1e-8)
+
+
+def parameter_ages(population: Population, member: int) -> list[Tensor]:
+    """Updates since the younger of each parameter's two units was born, for weight, bias, weight, ..."""
+    now = population.state.updates[member]
+    axes = [np.zeros(INPUTS), *(u.born for u in population.state.units_of(member))]
+    ages = []
+    for below, above in pairwise(axes):
+        ages += [now - np.maximum(above[:, None], below[None, :]), now - above]
+    return [torch.from_numpy(np.asarray(age, dtype=np.float64)) for age in ages]
+
+
+def check_padding(population: Population, member: int, flat: Tensor) -> None:
+    """Beyond the live units everything is exactly zero, and all of it is finite."""
+    widths, blocks = population.widths(member), population.network.blocks
+    for at, layer in enumerate(population.state.layout.views(flat)):
+        weight, vectors = layer.blocks(blocks[at])[member], layer.vectors[member]
+        assert torch.isfinite(weight).all()
+        assert torch.isfinite(vectors).all()
+        assert weight[widths[at + 1] :].count_nonzero() == weight[:, widths[at] :].count_nonzero() == 0
+        assert vectors[:, widths[at + 1] :].count_nonzero() == 0
 
 
 def fingerprint(population: Population) -> list:

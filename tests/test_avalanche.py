@@ -1,6 +1,5 @@
 """Avalanche's benchmarks as streams and streams as its benchmarks: the same samples, labels, tasks and batches."""
 
-import gzip
 import io
 import pickle
 import shutil
@@ -23,6 +22,7 @@ from avalanche.evaluation.metrics import accuracy_metrics
 from avalanche.logging import TextLogger
 from avalanche.training.plugins import EvaluationPlugin, ReplayPlugin
 from avalanche.training.supervised import EWC, GDumb, Naive
+from files import everything, write_idx
 from torch import nn
 from torch.utils.data import TensorDataset
 
@@ -46,10 +46,6 @@ class Failing:
 
     def __call__(self, *_):
         raise AssertionError
-
-
-def everything(samples):
-    return samples.fetch(torch.arange(len(samples)))
 
 
 def labelled(x, y, label=None):
@@ -359,18 +355,11 @@ def test_strategies_train_on_streams(kind):
     assert made.eval(benchmark.test_stream)
 
 
-def write_idx(path, array):
-    header = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
-    path.write_bytes(header + array.astype(np.uint8).tobytes())
-    path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes(), 1))
-
-
 @pytest.fixture(scope="module")
 def mnist_root(tmp_path_factory):
     """A little of MNIST, or noise in its place, laid out for torchvision."""
     root = tmp_path_factory.mktemp("data")
     raw = root / "MNIST" / "raw"
-    raw.mkdir(parents=True)
     if SHARED.exists():
         whole = np.load(SHARED)
         arrays = {key: whole[key] for key in whole.files}

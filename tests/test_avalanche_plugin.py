@@ -15,9 +15,10 @@ from torch import nn
 from plastic_env import SGD, Adam, Conv, EpisodeSettings, LearnerSettings, Lifetime
 from plastic_env.agents import METHODS
 from plastic_env.agents.structural import Dense, Grow, Prune, Recycle
-from plastic_env.avalanche import PlasticPlugin, to_avalanche
+from plastic_env.avalanche import PlasticPlugin, plasticity_metrics, to_avalanche
 from plastic_env.env.encoding import Codec
 from plastic_env.errors import InvalidEdit, InvalidSetting
+from plastic_env.learner.compute import training_macs
 from plastic_env.learner.export import to_module
 from plastic_env.learner.penalties import L2Init
 from plastic_env.scenarios import find
@@ -49,7 +50,7 @@ def adam(model):
     return torch.optim.Adam(model.parameters(), 0.003)
 
 
-def strategy(model, plugins, optimizer=sgd, kind=Naive, **settings):
+def strategy(model, plugins, optimizer=sgd, kind=Naive, metrics=None, **settings):
     return kind(
         model=model,
         optimizer=optimizer(model),
@@ -57,7 +58,7 @@ def strategy(model, plugins, optimizer=sgd, kind=Naive, **settings):
         train_mb_size=16,
         eval_mb_size=512,
         plugins=plugins,
-        evaluator=EvaluationPlugin(accuracy_metrics(experience=True), loggers=[TextLogger(io.StringIO())]),
+        evaluator=EvaluationPlugin(metrics or accuracy_metrics(experience=True), loggers=[TextLogger(io.StringIO())]),
         **settings,
     )
 
@@ -203,6 +204,47 @@ def test_decisions_come_when_the_budget_or_the_experience_ends():
     assert [info["shift"] for _, info in agent.seen[:5]] == [False, False, False, True, False]
     assert [outcome.shift for outcome in mine.outcomes[:4]] == [False, False, True, False]
     assert agent.seen[3][1]["updates"] == 20
+
+
+@pytest.mark.parametrize("method", ["recycle", "grow"])
+def test_what_a_life_costs_is_charged_once_whether_or_not_metrics_look(method):
+    learner, found = replace(SMALL, live=0.25 if method == "grow" else 1.0), []
+    for metrics in (None, plasticity_metrics(parity=True)):
+        mine = plugin(METHODS[method].make(), learner, every=13)
+        made = strategy(mine.network(64, 10), [mine], metrics=metrics)
+        torch.manual_seed(0)
+        for experience in benchmark().train_stream:
+            made.train(experience)
+        widths = (64, 6, 4, 10) if method == "grow" else (64, 24, 16, 10)
+        first = 16 * training_macs(mine.population.network, widths)  # the first minibatch, before the first decision
+        macs = [outcome.macs for outcome in mine.outcomes]
+        assert first + sum(macs) == mine._life.standing.ledger.total[0]
+        found.append(macs)
+    assert found[0] == found[1]
+    if method == "recycle":  # at each shift: 13 batches of 16, and probes of 64, at birth and at the end
+        assert found[0][2] == (13 * 16 + 2 * 64) * training_macs(mine.population.network, widths)
+
+
+def test_metrics_freeze_nobody():
+    mine = plugin(Dense(), every=20)
+    made = strategy(mine.network(64, 10), [mine])
+    made.train(benchmark().train_stream[0])
+    healthy = {name: value.clone() for name, value in made.model.state_dict().items()}
+    with torch.no_grad():
+        for parameter in made.model.parameters():
+            parameter.mul_(1e30)
+    assert np.isfinite(mine.measure().loss).all()
+    made.model.load_state_dict(healthy)
+    made.train(benchmark().train_stream[1])
+    assert not mine.outcomes[-1].diverged
+
+
+def test_the_last_outcome_ends_the_life():
+    mine = plugin(Dense(), updates=2 * UPDATES)
+    made = strategy(mine.network(64, 10), [mine])
+    for experience in benchmark().train_stream[:2]:
+        made.train(experience)
+    assert [outcome.terminated for outcome in mine.outcomes] == [False, True]
 
 
 def test_networks_that_compute_something_else_are_refused():

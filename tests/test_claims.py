@@ -1,19 +1,24 @@
 """The paper's claims: rules of judgement by hand, and all claims at a tiny size, from runs to the page."""
 
 import re
+from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from plastic_env.cli import main
+from plastic_env.cli.reproduce import _without_folder
 from plastic_env.errors import InvalidSetting, UnknownName
 from plastic_env.learner.allocation import allocate
-from plastic_env.study.claims import cost, page
+from plastic_env.learner.cohorts import CohortHistory, CohortPoint
+from plastic_env.study.claims import bill, page
 from plastic_env.study.claims.evidence import Evidence, scores, taoa
 from plastic_env.study.claims.page import ALL
 from plastic_env.study.claims.paper import CLAIMS
+from plastic_env.study.claims.parities import parities
 from plastic_env.study.claims.protocol import CONVNET, SIZES, Cycles, Protocol
 from plastic_env.study.claims.verdicts import Finding, Verdict, alike, difference, less, more, overall
 from plastic_env.study.runner import Running
@@ -97,14 +102,14 @@ def test_a_difference_is_paired_and_tested():
     a, b = np.array([0.5, 0.7, 0.9]), np.array([0.4, 0.6, 0.8])
     found = difference("a - b", a, b, rule=more)
     assert found.ours == "+0.100 [+0.100, +0.100]"  # each pair differs by that
-    assert found.test == "p = .573"  # scipy.stats.ttest_ind(a, b, equal_var=False)
+    assert found.test == "p = 0.573"  # scipy.stats.ttest_ind(a, b, equal_var=False)
     assert found.verdict is YES
 
 
 def test_edits_fall_between_cycles_and_end_at_the_budget(everything):
     _, protocol, evidence, _ = everything
     part = protocol.images
-    lives = evidence.cycles(part, part.controls(0.4))
+    lives = evidence.cycles(part, part.compared(0.4))
     final = allocate(64, (20, 20), 0.4)
     for name, results in lives.items():
         live, starts = np.array(results[0].rows["live"]), np.array(results[0].rows["start"])
@@ -159,6 +164,28 @@ def test_the_page_holds_them_all_with_pictures(everything):
         assert len(np.unique(np.array(Image.open(folder / picture).convert("L")))) > 20  # something is drawn
 
 
+def test_the_end_of_a_cycle_is_before_the_next_edit():
+    def seen(age, gradient):
+        return CohortPoint(0, 1, age, 4, 0.5, gradient)
+
+    history = CohortHistory([seen(0, -1.0), seen(2, -0.6), seen(6, -0.3), seen(6, -0.1), seen(8, 0.4)])
+    found = parities(SimpleNamespace(cohorts=lambda: history), cycle=6)
+    assert (found.birth_gradient, found.end_gradient) == (-1.0, -0.3)
+    assert found.early_gradient == pytest.approx(-0.8)  # up to age 2
+
+
+def test_a_claim_whose_data_are_missing_keeps_no_other_from_being_judged(everything):
+    folder, protocol, *_ = everything
+    absent = replace(protocol, images=replace(protocol.images, data="npz:nowhere.npz"))
+    found = page.ask(["C4", "C1"], absent, Evidence(folder, Running(show_progress=False)))
+    assert "nowhere.npz" in found["C4"].why
+    assert found["C1"].answer is not None
+
+
+def test_a_page_names_data_without_their_folder():
+    assert [_without_folder(data) for data in ("cifar10", "npz:/some/where/x.npz")] == ["cifar10", "npz:x.npz"]
+
+
 def test_a_figure_on_the_page_is_that_of_the_runs(everything):
     _, protocol, evidence, found = everything
     reached = scores(evidence.stream(protocol.streams[0], "grow", "prune"), taoa)
@@ -174,21 +201,40 @@ def test_names_are_looked_up():
 
 
 def test_the_published_protocol_has_a_price(capsys, monkeypatch):
-    monkeypatch.setattr(cost, "_rate", lambda *_: 1e10)  # its networks take a while
+    monkeypatch.setattr(bill, "_rate", lambda *_: 1e10)  # its networks take a while
     assert main(["reproduce", "--size", "paper", "--dry-run", "--threads", "2"]) == 0
-    assert "C8: random-label CIFAR-10" in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[2:-1]] == list(ALL)
+    assert main(["reproduce", "C1", "--size", "paper", "--dry-run", "--threads", "2"]) == 0
+    assert capsys.readouterr().out.splitlines()[2].split() == lines[2].split()  # and that alone
 
 
 def test_the_speed_of_the_machine_is_measured():
-    assert cost.bills(tiny(SIZES["small"]))[0].rate > 1e6
+    (found,) = bill.bills(tiny(SIZES["small"]), ["C1"])
+    assert found.macs / found.hours / 3600 > 1e6
 
 
 def test_the_price_of_dense_by_hand():
     """64-20-20-10, per sample: 64*20 + 20*20 + 20*10 = 1880 forward, three times that less the inputs' 1280."""
     part = replace(tiny(SIZES["small"]).mlp, compactness=(0.4,))
-    found = cost._of_cycles("x", part, ["dense"])
-    assert found.macs == (3 * 1880 - 1280) * 16 * 6 * 5 * 2  # batch, updates, cycles, seeds
-    assert found.lives == 2
+    macs, _ = bill._price(bill.Life(part, "dense"))
+    assert macs == (3 * 1880 - 1280) * 16 * 6 * 5 * 2  # batch, updates, cycles, seeds
+
+
+def test_what_is_priced_is_what_is_run(everything):
+    """But for lives at equal compute, whose lengths are known only then."""
+    folder, protocol, *_ = everything
+    evidence, names = Evidence(folder, Running(show_progress=False)), [name for name in ALL if name != "compute"]
+    page.ask(names, protocol, evidence)
+    results = [r for found in evidence._found.values() for rs in found.values() for r in rs]
+    run = Counter()
+    for result in {result.settings["id"]: result for result in results}.values():
+        run[result.settings["method"], result.settings["updates"], result.settings["stream"]["data"]] += 1
+    priced, needs = Counter(), bill.needs(protocol)
+    for life in {life for name in names for life in needs[name]}:
+        written = life.method + "/ticket" * life.ticket
+        priced[written, sum(bill._lengths(life.part)[0]), life.part.data] += life.part.seeds
+    assert priced == run
 
 
 @pytest.mark.parametrize("name", ["images", "adam", "mlp"])

@@ -194,7 +194,7 @@ def test_an_agent_may_import_from_beside_it(tmp_path, capsys):
         (["--methods", "recycel"], "Did you mean 'recycle'? Known: dense, reset, grow"),
         (["--scenario", "PermutedDigit-v0"], "Did you mean 'PermutedDigits-small-v0'"),
         (["--seeds", "0"], "--seeds is 0"),
-        (["--threads", "-2"], "--threads is -2"),
+        (["--threads", "-2"], "threads is -2"),
         (["--tasks", "0"], "tasks is 0; give a whole number of at least 1"),
         (["--methods", "nowhere.py:Agent"], "There is no file 'nowhere.py'"),
         (["--out", "/proc/nowhere"], "can't be written"),

@@ -14,6 +14,7 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
+from files import everything, write_idx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -48,10 +49,6 @@ def data(tmp_path, monkeypatch):
     forget()
 
 
-def everything(samples):
-    return samples.fetch(torch.arange(len(samples)))
-
-
 def bytes_of(*shape, seed=0):
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
@@ -71,12 +68,6 @@ def write(path, **changes):
 def write_large(path, seed=0):
     """Large enough for a shared copy."""
     return write(path, x_train=bytes_of(500, 48, 48, seed=seed), y_train=np.arange(500) % 5, x_test=bytes_of(6, 48, 48))
-
-
-def write_idx(path, array):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes()
-    path.write_bytes(header + array.astype(np.uint8).tobytes())
 
 
 def write_mnist(root, folder="MNIST", prefixes=("train", "t10k"), classes=10):

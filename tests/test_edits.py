@@ -365,14 +365,4 @@ def check_consistent(population, history):
             assert (units.clock <= state.updates[member]).all()
             assert (units.cohort < state.cohorts[member]).all()
         for flat in (state.weights, *state.moments):
-            check_padding(population, member, flat)
-
-
-def check_padding(population, member, flat):
-    """Beyond the live units everything is exactly zero, and all of it is finite."""
-    widths = population.widths(member)
-    for at, layer in enumerate(population.state.layout.views(flat)):
-        weight, bias = layer.weight[member], layer.bias[member, 0]
-        assert torch.isfinite(weight).all()
-        assert weight[widths[at + 1] :].count_nonzero() == weight[:, widths[at] :].count_nonzero() == 0
-        assert bias[widths[at + 1] :].count_nonzero() == 0
+            helpers.check_padding(population, member, flat)

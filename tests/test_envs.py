@@ -6,6 +6,7 @@ import subprocess
 import sys
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import gymnasium
 import helpers
@@ -15,7 +16,7 @@ import torch
 from gymnasium.utils.env_checker import check_env
 
 from plastic_env import SGD, EpisodeSettings, LearnerSettings, PlasticEnv
-from plastic_env.env import rendering
+from plastic_env.env import window
 from plastic_env.env.encoding import global_field, layer_field
 from plastic_env.errors import InvalidAction, InvalidEdit, InvalidSetting, UnknownName
 from plastic_env.scenarios import NAMESPACE, SCENARIOS, find
@@ -59,7 +60,7 @@ def test_registered_ids_are_the_scenarios():
 @pytest.mark.parametrize("settings", [{}, {"boundaries": "hidden", "compute_cap": 10**9}], ids=["plain", "hidden"])
 @pytest.mark.parametrize("env_id", ALL)
 def test_check_env_passes_without_warnings(env_id, settings, monkeypatch):
-    monkeypatch.setattr(rendering, "has_display", lambda: False)  # no windows while testing
+    monkeypatch.setattr(window, "has_display", lambda: False)  # no windows while testing
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_env(gymnasium.make(env_id, **short(env_id), **settings).unwrapped)
@@ -71,7 +72,7 @@ def test_same_seed_same_trajectory_also_in_a_new_process():
         assert rollout(env_id, 11) == here[env_id]
         assert rollout(env_id, 12) != here[env_id]
     code = "from test_envs import IDS, rollout; print({env_id: rollout(env_id, 11) for env_id in IDS})"
-    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, 'tests'); {code}"]
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); {code}"]
     found = subprocess.run(
         command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": "7"}
     )
@@ -286,6 +287,31 @@ def test_at_shift_is_seen_where_it_should_be():
         assert global_field(observation, "at_shift") == info["shift"]
         flags.append(info["shift"])
     assert flags == [False, True, False, True, False, False]
+
+
+def shy(outcome):
+    return None if outcome.stop else 0.0
+
+
+@pytest.mark.parametrize(
+    ("reward", "returned"),
+    [(shy, "shy returned None"), (lambda o: o.accuracy, "<lambda> returned array"), (lambda o: "1", "'1'")],
+)
+@pytest.mark.parametrize("make", [gymnasium.make, gymnasium.make_vec])
+def test_rewards_that_are_no_numbers_are_refused(make, reward, returned):
+    env = make(PERMUTED, tasks=2, updates=20, reward=reward)
+    env.reset(seed=0)
+    with pytest.raises(InvalidSetting, match=f"(?s){returned}.*; let it return a number"):
+        env.step(env.action_space.sample())
+
+
+@pytest.mark.parametrize("value", [1, 0.5, True, np.float32(0.5), np.bool_(True), np.array(0.5), torch.tensor(0.5)])
+def test_rewards_are_numbers_of_any_kind(value):
+    env = gymnasium.make(PERMUTED, tasks=2, updates=20, reward=lambda outcome: value)
+    env.reset(seed=0)
+    reward = env.step(env.unwrapped.episode.action(budget=1))[1]
+    assert type(reward) is float
+    assert reward == float(value)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import re
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pages import HOSTILE, SCENARIO, Reader, changed, copied, failing_study
+from failing import HOSTILE, SCENARIO, changed, copied, failing_study
+from reader import Reader
 
 from plastic_env.errors import FileError
 from plastic_env.study.description import keep_study

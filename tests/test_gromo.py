@@ -13,13 +13,15 @@ import helpers
 import pytest
 import torch
 import torch.nn.functional as F
-from gromo.modules.linear_growing_module import LinearGrowingModule
 from scipy.linalg import subspace_angles
 from torch import nn
 from torch.autograd.functional import hessian, jacobian
 
 from plastic_env import SGD, Edit
 from plastic_env.learner.insertion import GradMax
+
+pytest.importorskip("gromo")
+from gromo.modules.linear_growing_module import LinearGrowingModule
 
 # as the documentation of gromo's compute_optimal_updates has them
 GRADMAX = {

@@ -20,16 +20,20 @@ from plastic_env.agents import METHODS
 from plastic_env.agents.learned import cma, fixed, ppo
 from plastic_env.agents.learned.command import command
 from plastic_env.agents.learned.policy import Learned, LearnedAgent, Network
-from plastic_env.agents.learned.sb3 import PlasticVecEnv
 from plastic_env.agents.learned.training import Training, live, twins
 from plastic_env.cli import main
 from plastic_env.env.encoding import EpisodeSpec
-from plastic_env.env.wrappers import Features, Item, Menu, recycling_menu
+from plastic_env.env.features import Features
+from plastic_env.env.menus import Menu, MenuItem, recycling_menu
 from plastic_env.errors import AgentError, InvalidSetting, UnknownName
 from plastic_env.scenarios import find
 
+pytest.importorskip("cmaes")
+pytest.importorskip("stable_baselines3")
+from plastic_env.agents.learned.sb3 import PlasticVecEnv  # which imports the latter
+
 ROOT = Path(__file__).parent.parent
-RECYCLE = Item("recycle", {"recycle": 0.5, "insertion": "fresh"})
+RECYCLE = MenuItem("recycle", {"recycle": 0.5, "insertion": "fresh"})
 
 
 def waiting_pays(outcome):
@@ -46,7 +50,7 @@ TOY = Training(
     "PermutedDigits-small-v0",
     {"tasks": 8, "updates": 2, "batch_size": 2},
     LearnerSettings(hidden=(4, 4)),
-    Menu((Item("wait"), RECYCLE), (1,)),
+    Menu((MenuItem("wait"), RECYCLE), (1,)),
     instances=4,
     validated=4,
     price=0.0,
@@ -251,7 +255,7 @@ def test_rewards_are_what_a_twin_does_not_get():
 def test_the_adapter_answers_ends_as_stable_baselines_wants_it():
     vector = PlasticVectorEnv(find("PermutedDigits-small-v0", tasks=2, updates=6), 2)
     plain = PlasticVectorEnv(find("PermutedDigits-small-v0", tasks=2, updates=6), 2)
-    env = PlasticVecEnv(vector, Menu((Item("wait"), RECYCLE), (3, None)))
+    env = PlasticVecEnv(vector, Menu((MenuItem("wait"), RECYCLE), (3, None)))
     assert env.observation_space.contains(
         np.zeros(7 + 2 * 13, dtype=np.float32)
     )  # global fields, and those of two layers
@@ -282,7 +286,7 @@ def test_the_adapter_answers_ends_as_stable_baselines_wants_it():
 
 def test_truncation_is_told_from_termination():
     vector = PlasticVectorEnv(find("PermutedDigits-small-v0", tasks=2), 1, EpisodeSettings(compute_cap=10**7))
-    env = PlasticVecEnv(vector, Menu((Item("wait"),)))
+    env = PlasticVecEnv(vector, Menu((MenuItem("wait"),)))
     env.reset()
     _, _, ends, infos = env.step(np.array([0]))
     assert ends.all()

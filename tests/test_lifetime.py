@@ -8,7 +8,7 @@ import torch
 
 from plastic_env import SGD, Conv, Edit, EpisodeSettings, LearnerSettings, Lifetime, Plan
 from plastic_env.env.encoding import Codec
-from plastic_env.env.reference import fresh_accuracy, relative_plasticity
+from plastic_env.env.reference import fresh_accuracy, relative_accuracy
 from plastic_env.errors import InvalidEdit, InvalidSetting, UnknownName
 from plastic_env.learner.compute import forward_macs, training_macs
 from plastic_env.scenarios import find
@@ -74,6 +74,7 @@ def test_results_do_not_depend_on_how_many_threads_share_the_learners(dtype, hid
     found = []
     for threads in (1, 2, 3, 9):
         life = Lifetime(SCENARIO, EpisodeSettings(learner), 5, dtype=dtype, threads=threads)
+        assert life.population.threads == threads
         life.begin({member: np.random.default_rng(member) for member in range(5)})
         life.population.state.weights[2] *= 1e30 if dtype == torch.float32 else 1e200  # one diverges
         plans = {member: Plan(Edit(grow=(member % 3, 1)), budget=10 + member) for member in range(5)}
@@ -101,6 +102,17 @@ def test_learners_that_do_not_exist_are_refused(member):
     with pytest.raises(InvalidEdit, match="There is no learner"):
         life.step({0: Plan(), member: Plan()})
     assert life.position.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("wrong", [{-1: np.random.default_rng(0)}, {5: np.random.default_rng(0)}, {1: 3}])
+def test_beginnings_that_are_refused_change_nothing(wrong):
+    life, rng = begun(2), np.random.default_rng(7)
+    before, state, stream = repr(life.capture()), rng.bit_generator.state, life.streams[0]
+    with pytest.raises((InvalidEdit, InvalidSetting), match=r"There is no learner|give numpy.random.default_rng\("):
+        life.begin({0: rng, **wrong})
+    assert repr(life.capture()) == before
+    assert rng.bit_generator.state == state
+    assert life.streams[0] is stream
 
 
 def test_knowledge_is_measured_on_the_test_samples_of_the_tasks_so_far():
@@ -181,6 +193,18 @@ def test_divergence_ends_the_episode_and_says_so():
     assert outcomes[1].accuracy.max() == 0
     assert not outcomes[0].diverged
     assert np.isfinite(life.loss).all()
+
+
+def test_a_learner_that_has_blown_up_is_not_edited_and_its_outcome_says_so():
+    life = begun(n=2, learner=replace(SMALL, live=0.5))
+    life.population.state.weights[1] *= 1e200
+    edit = Edit(grow=(3, 2), prune=(1, 0), recycle=(1, 1))
+    outcomes = life.step(dict.fromkeys(range(2), Plan(edit, budget=4)))
+    assert (outcomes[0].plan, outcomes[0].newborns, outcomes[0].live) == (Plan(edit, budget=4), (4, 3), (10, 8))
+    assert outcomes[0].birth is not None
+    assert (outcomes[1].plan, outcomes[1].newborns, outcomes[1].live) == (Plan(budget=4), (0, 0), (8, 6))
+    assert (outcomes[1].birth, outcomes[1].removal, outcomes[1].diverged) == (None, None, True)
+    assert life.ledger.edits[1] == 0
 
 
 def test_divergence_of_one_leaves_the_others_lives_bit_identical():
@@ -280,6 +304,15 @@ def test_without_ranks_all_else_is_the_same():
             np.testing.assert_array_equal(values, getattr(ends[1], name))
 
 
+def test_a_probe_is_noted_and_charged():
+    life = begun(n=2)
+    spent, probe = life.ledger.probes.copy(), life.probe([1])
+    assert (probe.members, probe.samples) == ([1], 64)
+    macs = 64 * training_macs(life.population.network, (64, 16, 12, 10))
+    assert (life.ledger.probes - spent).tolist() == [0, macs]
+    assert life.diagnosis.loss[1] == pytest.approx(probe.loss.item())
+
+
 def test_a_fresh_learner_is_as_plastic_as_a_fresh_learner():
     """The reference network is drawn and trained as any other: on the first task it is the learner itself."""
     learner = replace(SMALL, hidden=(Conv(4, editable=False), 12))
@@ -291,9 +324,9 @@ def test_a_fresh_learner_is_as_plastic_as_a_fresh_learner():
         life.streams[0], 0, 20, learner, (12,), np.random.default_rng(int(seeds[1])), dtype=torch.float64
     )
     np.testing.assert_array_equal(outcome.accuracy, fresh)
-    assert relative_plasticity(outcome.accuracy, fresh) == 1
+    assert relative_accuracy(outcome.accuracy, fresh) == 1
     narrow = fresh_accuracy(life.streams[0], 0, 20, learner, (3,), np.random.default_rng(0))
-    assert relative_plasticity(outcome.accuracy, narrow) == pytest.approx(outcome.accuracy.mean() / narrow.mean())
+    assert relative_accuracy(outcome.accuracy, narrow) == pytest.approx(outcome.accuracy.mean() / narrow.mean())
 
 
 @pytest.mark.parametrize(("live", "start", "stop"), [((4,), 0, 5), ((4, 4, 4), 0, 5), ((4, 4), 5, 5), ((4, 4), 0, 61)])
@@ -303,5 +336,5 @@ def test_impossible_references_are_refused(live, start, stop):
 
 
 @pytest.mark.parametrize(("mine", "fresh", "ratio"), [(0.4, 0.8, 0.5), (0, 0, 1), (0.1, 0, np.inf)])
-def test_relative_plasticity_by_hand(mine, fresh, ratio):
-    assert relative_plasticity(np.array([mine]), np.array([fresh])) == ratio
+def test_relative_accuracy_by_hand(mine, fresh, ratio):
+    assert relative_accuracy(np.array([mine]), np.array([fresh])) == ratio

@@ -1,7 +1,6 @@
 """Maintenance: each rule's update by hand, and what all of them must leave alone."""
 
 from dataclasses import replace
-from itertools import pairwise
 
 import helpers
 import numpy as np
@@ -142,7 +141,7 @@ def test_upgd_by_hand_with_an_age_per_parameter():
     rule = UPGD(lr=0.05, beta=0.9, sigma=0.0, decay=0.02)
     made = mixed(optimizer=rule)
     made.train(*helpers.batches(3, 4, seed=6))
-    ages = parameter_ages(made, 0)
+    ages = helpers.parameter_ages(made, 0)
     assert len({int(a) for age in ages for a in age.flatten()}) > 1
     network = helpers.plain_network(made, 0)
     utilities = helpers.live_parameters(made, 0, made.state.moments[0])
@@ -573,13 +572,3 @@ def test_redo_recycles_exactly_the_dormant_units_every_thousand_updates():
 def test_impossible_settings_are_refused(make, what):
     with pytest.raises(InvalidSetting, match=what):
         make()
-
-
-def parameter_ages(made, member):
-    """Updates since the younger of each parameter's two units was born, for weight, bias, weight, ..."""
-    now = made.state.updates[member]
-    axes = [np.zeros(helpers.INPUTS), *(u.born for u in made.state.units_of(member))]
-    ages = []
-    for below, above in pairwise(axes):
-        ages += [now - np.maximum(above[:, None], below[None, :]), now - above]
-    return [torch.from_numpy(np.asarray(age, dtype=np.float64)) for age in ages]

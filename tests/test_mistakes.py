@@ -72,7 +72,8 @@ COMMANDS = {
     "seeds tuned on": (f"{COMPARE} dense --tune lr=0.1,0.01 --tune-seeds 2", "[0]", "give the tuning others"),
     "a tuned scenario": (f"{COMPARE} dense --tune strength=0.1,1", "strength", "only options of methods"),
     "misspelt backend": (f"{COMPARE} dense --backend proceses", "Did you mean 'processes'?", "here"),
-    "no threads": ("compare --threads 0", "--threads is 0", "at least 1"),
+    "no threads": ("compare --threads 0", "threads is 0", "at least 1"),
+    "two studies": ("run key.toml --study tune.toml", "given twice: key.toml, and --study tune.toml", "give one"),
     "misspelt tracker": (f"{COMPARE} dense --track tensorbord", "Did you mean 'tensorboard'?", "wandb"),
     "no agent's file": (f"{COMPARE} nowhere.py:Mine", "no file 'nowhere.py'", "looked in"),
     "an agent's file alone": (f"{COMPARE} words.py", "give words.py:Class", "Words"),
@@ -156,7 +157,20 @@ def test_a_mistake_on_the_command_line_is_explained(mistake, folder, capsys):
 def test_comparing_beside_results_of_other_code_is_remarked_on(folder, capsys):
     assert main(f"{COMPARE} dense --out old".split()) == 0
     first = capsys.readouterr().err.splitlines()[0]
-    assert "old holds results" in first and "(code other)" in first and "They stay" in first
+    assert "old holds results" in first
+    assert "(code other)" in first
+    assert "They stay" in first
+
+
+def test_a_damaged_record_is_replaced_by_comparing(folder, capsys):
+    assert main(f"{COMPARE} dense --out cut".split()) == 0
+    assert capsys.readouterr().err.startswith("plastic-env: cut/study.json can't be read; it is written anew.\n")
+    assert json.loads(Path("cut/study.json").read_text())["study"]["methods"] == ["dense"]
+
+
+def test_what_to_do_about_results_of_other_code_is_told_by_status(folder, capsys):
+    assert main(["status", "old"]) == 0
+    told(capsys.readouterr().err, ["old holds results", "choose another --out", "--overwrite"])
 
 
 @pytest.mark.parametrize(

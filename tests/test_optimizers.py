@@ -1,7 +1,5 @@
 """Our optimizers against torch.optim, and against Adam written out per parameter."""
 
-from itertools import pairwise
-
 import helpers
 import numpy as np
 import pytest
@@ -29,24 +27,6 @@ PAIRS = {
 }
 
 
-def train_plain(network, optimizer, x, y):
-    losses, hits = [], []
-    for inputs, labels in zip(x, y, strict=True):
-        logits = network(inputs)
-        loss = F.cross_entropy(logits, labels)
-        losses.append(loss.item())
-        hits.append((logits.argmax(-1) == labels).double().mean().item())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return losses, hits
-
-
-def assert_equal_to(population, member, network):
-    for mine, theirs in zip(helpers.live_parameters(population, member), network.parameters(), strict=True):
-        torch.testing.assert_close(mine, theirs.detach(), rtol=0, atol=1e-8)
-
-
 @pytest.mark.parametrize("activation", [name for name in helpers.PLAIN if "random" not in name])
 @pytest.mark.parametrize("name", PAIRS)
 def test_200_updates_equal_torch(name, activation):
@@ -57,8 +37,8 @@ def test_200_updates_equal_torch(name, activation):
     # in two unequal parts: what training leaves behind must be all that it needs
     scores = [population.train(x[:70], y[:70]), population.train(x[70:], y[70:])]
     for member, network in enumerate(networks):
-        losses, hits = train_plain(network, theirs(network.parameters()), x[:, member], y[:, member])
-        assert_equal_to(population, member, network)
+        losses, hits = helpers.train_plain(network, theirs(network.parameters()), x[:, member], y[:, member])
+        helpers.assert_equal_to(population, member, network)
         np.testing.assert_allclose(np.concatenate([s.loss[:, member] for s in scores]), losses, atol=1e-8)
         np.testing.assert_array_equal(np.concatenate([s.accuracy[:, member] for s in scores]), hits)
 
@@ -79,8 +59,8 @@ def test_after_growing_and_pruning_equals_a_new_network_with_the_same_state(name
         if momenta[member] is not None:
             for parameter, buffer in zip(network.parameters(), momenta[member], strict=True):
                 optimizer.state[parameter]["momentum_buffer"] = buffer
-        train_plain(network, optimizer, x[:, member], y[:, member])
-        assert_equal_to(population, member, network)
+        helpers.train_plain(network, optimizer, x[:, member], y[:, member])
+        helpers.assert_equal_to(population, member, network)
 
 
 def test_adam_after_growing_and_pruning_equals_adam_with_an_age_per_parameter():
@@ -89,7 +69,7 @@ def test_adam_after_growing_and_pruning_equals_adam_with_an_age_per_parameter():
     state = population.state
     networks = [helpers.plain_network(population, member) for member in range(3)]
     moments = [[helpers.live_parameters(population, m, flat) for flat in state.moments] for m in range(3)]
-    ages = [parameter_ages(population, member) for member in range(3)]
+    ages = [helpers.parameter_ages(population, member) for member in range(3)]
     assert len({int(a) for age in ages[0] for a in age.flatten()}) > 1  # newborns and incumbents differ
     x, y = helpers.batches(100, 3, seed=5)
     population.train(x, y)
@@ -104,7 +84,7 @@ def test_adam_after_growing_and_pruning_equals_adam_with_an_age_per_parameter():
                 v.copy_(0.999 * v + 0.001 * g * g)
                 with torch.no_grad():
                     parameter -= 0.003 * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
-        assert_equal_to(population, member, network)
+        helpers.assert_equal_to(population, member, network)
 
 
 def test_first_adam_update_of_a_newborn_has_the_size_of_the_learning_rate():
@@ -155,13 +135,3 @@ def edited_population(optimizer):
     population.edit({0: Edit(prune=(2, 1)), 2: Edit(prune=(3, 3), recycle=(1, 1))}, helpers.probe(population))
     assert [population.live(m) for m in range(3)] == [(10, 9), (8, 5), (3, 2)]
     return population
-
-
-def parameter_ages(population, member):
-    """Updates since the younger of each parameter's two units was born, for weight, bias, weight, ..."""
-    now = population.state.updates[member]
-    axes = [np.zeros(helpers.INPUTS), *(u.born for u in population.state.units_of(member))]
-    ages = []
-    for below, above in pairwise(axes):
-        ages += [now - np.maximum(above[:, None], below[None, :]), now - above]
-    return [torch.from_numpy(np.asarray(age, dtype=np.float64)) for age in ages]

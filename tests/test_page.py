@@ -9,12 +9,13 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from pages import HOSTILE, SCENARIO, SEEDS, Reader, changed, column, copied, failing_study, with_head
+from failing import HOSTILE, SCENARIO, SEEDS, changed, copied, failing_study
+from reader import Reader, column, with_head
 from scipy import stats
 
 from plastic_env.cli import main
 from plastic_env.study.folder import read_folder
-from plastic_env.study.report import Asked, origin, write_report
+from plastic_env.study.report import ReportSettings, origin, write_report
 from plastic_env.study.report.commands import commands_of
 from plastic_env.study.report.markup import Html, element, joined
 from plastic_env.study.report.tables import si
@@ -208,7 +209,7 @@ def test_one_method_with_one_seed_is_enough(folder, tmp_path):
     copied(folder, tmp_path, "dense-seed000*")
     for path in list(tmp_path.iterdir())[1:]:
         path.unlink()
-    page = Reader(write_report(tmp_path, asked=Asked(commands=("make <it>",))).read_text(encoding="utf-8"))
+    page = Reader(write_report(tmp_path, asked=ReportSettings(commands=("make <it>",))).read_text(encoding="utf-8"))
     assert page.texts["h1"] == f"Methods on {SCENARIO}"
     (table,) = with_head(page, "TAOA")
     assert "[one seed]" in table.rows[0][table.heads.index("TAOA")][0]

@@ -11,6 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from plastic_env import study
+from plastic_env.errors import UnknownName
 from plastic_env.study import plots
 from plastic_env.study.plots import rankings, style
 from plastic_env.study.stats import Interval
@@ -161,6 +162,26 @@ def test_plasticity_figure_without_births_or_equal_tasks_says_so():
     render(figure)
 
 
+def test_methods_whose_tasks_end_elsewhere_are_drawn_where_they_do():
+    parity = np.array([[NAN, -1, -1, -2]])
+    other = plots.Curves(np.array([2, 6, 9, 15]), np.full((1, 4), 0.5), np.full((1, 4), 2.0), parity, NOBODY)
+    stretches = plots.Curves(np.array([7, 15]), np.full((2, 2), 0.5), *(np.ones((2, 2)),) * 2, NOBODY, by_task=False)
+    methods = {"mine": CURVES, "other": other, "stretches": stretches}
+    top, _, width, newest = plots.plasticity_figure("x", methods).axes
+    assert "per task or stretch," in top.get_title()
+    assert [line.get_xdata().tolist() for line in top.lines[:3]] == [[2.5, 7.5, 12.5], [1, 4, 7.5, 12], [3.5, 11]]
+    assert [line.get_xdata().tolist() for line in width.lines[:3]] == [[5, 10, 15], [2, 6, 9, 15], [7, 15]]
+    assert [line.get_xdata().tolist() for line in newest.lines[:3]] == [[10, 15], [6, 9, 15], [7, 15]]
+
+
+def test_shifts_are_marked_where_all_methods_have_the_same():
+    moved = plots.Curves(np.array([4, 11, 15]), CURVES.accuracy, CURVES.width, CURVES.parity, NOBODY)
+    for methods, marks in (({"a": CURVES, "b": CURVES}, [[5, 10]]), ({"a": CURVES, "b": moved}, [[]])):
+        top, _, _, bottom = plots.plasticity_figure("x", methods).axes
+        assert [list(line.get_xdata()) for line in top.lines if line.get_marker() == "|"] == marks
+        assert ("shifts" in bottom.get_xlabel()) == bool(marks[0])
+
+
 def test_curves_since_the_shift_skip_what_is_not_known():
     ax = plots.draw_since_shift({"one seed": plots.Band(*(np.array([0.0, 1, 2]),) * 4), "gaps": band(0.5, NAN, 0.7)})
     np.testing.assert_allclose(ax.lines[1].get_xdata(), [0, 20])
@@ -290,7 +311,7 @@ def test_heat_map_by_ranks_and_by_differences():
     assert texts(against)[0] == "0.7"
     alone = plots.draw_heat_map(plots.Scores(["a", "b"], ["x", "y"], np.array([[0.5, 1], [NAN, 0]])), reference="b")
     assert [text.get_color() for text in alone.texts][:1] == ["black"]  # on grey: there is no difference to show
-    with pytest.raises(ValueError, match="give one of dense, grow"):
+    with pytest.raises(UnknownName, match="Known: dense, grow"):
         plots.draw_heat_map(SCORES, reference="prune")
 
 

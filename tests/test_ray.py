@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import DIGITS, agents_in, contents, study_of
 
 from plastic_env.cli import main
 from plastic_env.errors import AgentError, BackendError
@@ -16,44 +17,16 @@ from plastic_env.study import on_ray
 from plastic_env.study.jobs import Job
 from plastic_env.study.parcels import lay, pack
 from plastic_env.study.runner import run_study
-from plastic_env.study.sweep import Study
 
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs ray"),
     pytest.mark.filterwarnings("ignore"),  # of Ray's
 ]
 
-DIGITS = "PermutedDigits-small-v0"
 FAR = {"backend": "ray", "threads": None, "show_progress": False, "checkpoint_minutes": 0}
 HERE = {**FAR, "backend": "here"}
 
-AGENTS = """
-import os
-import signal
-import time
-from pathlib import Path
-
-import numpy as np
-
-import drawn_beside
-from plastic_env import LearnerSettings
-
-
-class Drawing:
-    learner = LearnerSettings(hidden=(8,))
-
-    def reset(self, episode, seed):
-        self.episode, self.rng = episode, np.random.default_rng(seed)
-
-    def act(self, observation, info):
-        return self.episode.action(recycle=drawn_beside.draw(self.rng), insertion="fresh", budget=3)
-
-
-class Failing(Drawing):
-    def act(self, observation, info):
-        if info["updates"] > 5:
-            raise RuntimeError("not today")
-        return super().act(observation, info)
+MORE = """
 
 
 class Lost(Drawing):  # the first time
@@ -114,23 +87,8 @@ def connected(cluster):
 
 @pytest.fixture
 def agents(tmp_path, monkeypatch):
-    """A file of agents, as they are named where the tests run."""
-    (tmp_path / "far_agents.py").write_text(AGENTS)
-    (tmp_path / "drawn_beside.py").write_text("def draw(rng):\n    return int(rng.integers(4))\n")
-    monkeypatch.chdir(tmp_path)
-    path = list(sys.path)
-    yield "far_agents.py:"
-    sys.path[:] = path
-    for name in ("far_agents", "drawn_beside"):
-        sys.modules.pop(name, None)
-
-
-def study_of(*methods, **parts):
-    return Study(DIGITS, methods, parts.pop("seeds", 2), {"tasks": 4, "updates": 4}, **parts)
-
-
-def contents(folder):
-    return {file.name: file.read_bytes() for file in Path(folder).glob("*.parquet")}
+    with agents_in(tmp_path, monkeypatch, MORE) as named:
+        yield named
 
 
 def wait_for(file):
@@ -149,6 +107,19 @@ def test_a_cluster_is_reached_by_its_address_and_left_again(cluster):
         with pytest.raises(BackendError, match=says), on_ray.connected(nowhere):
             pass
     with pytest.raises(BackendError, match="is of Ray's client"), on_ray.connected("ray://127.0.0.1:1"):
+        pass
+
+
+def test_errors_say_where_the_address_is_from(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(BackendError, match=r"no Ray cluster at RAY_ADDRESS=127.0.0.1:1"), on_ray.connected(None):
+        pass
+    monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:1")
+    with pytest.raises(BackendError, match=r"RAY_ADDRESS=ray://127.0.0.1:1 is of"), on_ray.connected(None):
+        pass
+    monkeypatch.delenv("RAY_ADDRESS")
+    monkeypatch.setattr(on_ray.imported(), "init", lambda *_, **kept: (_ for _ in ()).throw(RuntimeError("no room")))
+    with pytest.raises(BackendError, match=r"can't be started on this machine \(no room\)"), on_ray.connected(None):
         pass
 
 
@@ -228,19 +199,19 @@ def test_a_lost_machine_is_made_up_for_by_the_other(connected, agents):  # the l
 def test_a_parcel_holds_what_agents_need_and_no_more(agents, tmp_path, monkeypatch):
     (tmp_path / "pack_age").mkdir()
     (tmp_path / "pack_age/__init__.py").write_text("")
-    (tmp_path / "pack_age/agent.py").write_text("from far_agents import Drawing\nclass Mine(Drawing):\n    pass\n")
+    (tmp_path / "pack_age/agent.py").write_text("from drawing_agents import Drawing\nclass Mine(Drawing):\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)
     study = study_of("dense", f"{agents}Drawing", "pack_age.agent:Mine")
     ids = [[run.id for run in group] for group in study.groups()]
     moved, files = pack(study)
     assert {name for name in files if name.startswith("folder0")} == {
-        *("folder0/far_agents.py", "folder0/drawn_beside.py"),
+        *("folder0/drawing_agents.py", "folder0/drawn_beside.py"),
         *("folder0/pack_age/__init__.py", "folder0/pack_age/agent.py"),
     }
     assert {name for name in files if name.startswith("modules/pack")} == {
         *("modules/pack_age/__init__.py", "modules/pack_age/agent.py")
     }
-    assert moved.methods == ("dense", "folder0/far_agents.py:Drawing", "pack_age.agent:Mine")
+    assert moved.methods == ("dense", "folder0/drawing_agents.py:Drawing", "pack_age.agent:Mine")
     for file in tmp_path.glob("*.py"):
         file.unlink()
     lay(files, tmp_path / "there")

@@ -39,15 +39,13 @@ def test_sdist_holds_all_that_is_kept(tmp_path):
     build = "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"
     arguments = [sys.executable, "-c", build, str(tmp_path)]
     subprocess.run(arguments, cwd=checkout, capture_output=True, check=True)
-    (made,) = tmp_path.glob("*.tar.gz")
-    with tarfile.open(made) as tar:
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as tar:
         held = {name.partition("/")[2] for name in tar.getnames()}
-    kept = {
-        path.relative_to(ROOT).as_posix()
-        for folder in FOLDERS
-        for path in (ROOT / folder).rglob("*")
-        if path.is_file() and not {"__pycache__", "_build", "modules"} & set(path.parts)  # which are made of others
-    }
+    made = {"__pycache__", "_build", "modules"}  # of others
+    files = [path.relative_to(ROOT) for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.is_file()]
+    kept = {path.as_posix() for path in files if not made & set(path.parts)}
+    assert kept
     assert kept <= held
     assert set(FILES) <= held
     assert not [name for name in held if name.endswith(".pyc")]

@@ -3,53 +3,41 @@
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from commands import DIGITS, agents_in, contents, run, study_of
 
 from plastic_env.cli import main
-from plastic_env.errors import FileError
-from plastic_env.study import checkpoints, results
+from plastic_env.errors import FileError, InvalidSetting
+from plastic_env.study import checkpoints, on_ray, results
 from plastic_env.study.checkpoints import Checkpoint
+from plastic_env.study.film import FilmSettings
 from plastic_env.study.groups import Report
 from plastic_env.study.jobs import Job, Retrying, gathered
 from plastic_env.study.living import Lives
 from plastic_env.study.lock import LOCK, alone_in
-from plastic_env.study.runner import run_study
+from plastic_env.study.runner import CHECKPOINT_MINUTES, Finished, Running, run_study
 from plastic_env.study.status import status
-from plastic_env.study.sweep import Study
+from plastic_env.study.sweep import TUNE_SEEDS
 from plastic_env.study.tracking import open_sink
 
-DIGITS = "PermutedDigits-small-v0"
 FLAGS = ["--scenario", DIGITS, "--seeds", "2", "--set", "tasks=4", "updates=4", "--threads", "1"]
 
-AGENTS = """
-import os
-import signal
-
-import numpy as np
-
-from plastic_env import LearnerSettings
-
-
-class Drawing:
-    learner = LearnerSettings(hidden=(8,))
-
-    def reset(self, episode, seed):
-        self.episode, self.rng = episode, np.random.default_rng(seed)
-
-    def act(self, observation, info):
-        return self.episode.action(recycle=int(self.rng.integers(4)), insertion="fresh", budget=3)
+MORE = """
 
 
 class Guarded(Drawing):
     def reset(self, episode, seed):
         super().reset(episode, seed)
         self.draw = lambda: self.rng
+
 
 class Deadly(Drawing):
     def act(self, observation, info):
@@ -66,35 +54,20 @@ class Mortal(Drawing):
         return super().act(observation, info)
 
 
-class Failing(Drawing):
+class Fickle(Drawing):
     def act(self, observation, info):
-        if info["updates"] > 5:
+        if os.path.exists("raises"):
             raise RuntimeError("not today")
+        if os.path.exists("dies"):
+            os.kill(os.getpid(), signal.SIGKILL)
         return super().act(observation, info)
 """
 
 
 @pytest.fixture
 def agents(tmp_path, monkeypatch):
-    """A file of agents, as they are named where the tests run."""
-    (tmp_path / "drawing_agents.py").write_text(AGENTS)
-    monkeypatch.chdir(tmp_path)
-    yield "drawing_agents.py:"
-    sys.modules.pop("drawing_agents", None)
-
-
-def study_of(*methods, **parts):
-    return Study(DIGITS, methods or ("dense",), parts.pop("seeds", 2), {"tasks": 4, "updates": 4}, **parts)
-
-
-def run(capsys, *arguments):
-    code = main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-def contents(folder):
-    return {file.name: file.read_bytes() for file in Path(folder).glob("*.parquet")}
+    with agents_in(tmp_path, monkeypatch, MORE) as named:
+        yield named
 
 
 def test_resume_makes_what_is_missing_again_with_the_same_bytes(tmp_path, capsys):
@@ -178,6 +151,52 @@ def test_a_process_that_dies_is_tried_again_once_and_fails_its_own_runs_only(age
     assert Path("out/study.log").read_text().count("begun again: The process died (exit code -9)") == 2
     run_study(study_of("dense", f"{agents}Mortal"), Path("undisturbed"), show_progress=False)
     assert contents("out") == contents("undisturbed")
+
+
+@pytest.mark.parametrize(("way", "why"), [("raises", "not today"), ("dies", "The process died")])
+def test_what_fails_to_be_overwritten_is_no_result_any_more(agents, way, why):
+    study = study_of(f"{agents}Fickle")
+    kept = {"backend": "processes" if way == "dies" else "here", "show_progress": False}
+    run_study(study, Path("out"), **kept)
+    before = contents("out")
+    Path(way).touch()
+    finished = run_study(study, Path("out"), overwrite=True, **kept)
+    assert {seed: why in told for (_, seed), told in finished.failures.items()} == {0: True, 1: True}
+    assert not finished.results
+    assert not contents("out")
+    assert status(study, Path("out")).failed == 2
+    Path(way).unlink()
+    run_study(study, Path("out"), **kept)
+    assert contents("out") == before
+    assert not list(Path("out").glob("*.error.json"))
+
+
+@pytest.mark.parametrize("way", ["raises", "dies"])
+def test_what_is_finished_stays_when_its_group_fails_later(agents, way):
+    study = study_of(f"{agents}Fickle")
+    kept = {"backend": "processes" if way == "dies" else "here", "show_progress": False}
+    run_study(study, Path("out"), **kept)
+    before, (first, second) = contents("out"), study.groups()[0]
+    second.path(Path("out")).unlink()
+    Path(way).touch()
+    finished = run_study(study, Path("out"), **kept)
+    assert set(finished.failures) == {("Fickle", 1)}
+    assert [result.settings["seed"] for result in finished.results["Fickle"]] == [0]
+    assert contents("out") == {first.path(Path()).name: before[first.path(Path()).name]}
+    assert [file.name for file in Path("out").glob("*.error.json")] == [second.error_path(Path()).name]
+
+
+def test_what_comes_home_leaves_finished_results_alone_unless_they_are_to_be_overwritten(tmp_path):
+    runs = study_of().groups()[0]
+    (result, error), (other, _) = ((run.path(tmp_path), run.error_path(tmp_path)) for run in runs)
+    job = Job(study_of(), 0, tuple(run.id for run in runs), tmp_path, False, 0)
+    result.write_bytes(b"old")
+    on_ray._take({result.name: b"new", error.name: b"why", other.name: b"its"}, runs, job)
+    assert (result.read_bytes(), other.read_bytes(), error.exists()) == (b"old", b"its", False)
+    on_ray._take({error.name: b"why"}, runs, replace(job, overwrite=True))
+    assert (result.exists(), error.read_bytes()) == (False, b"why")
+    on_ray._take({result.name: b"new"}, runs, job)
+    assert (result.read_bytes(), error.exists()) == (b"new", False)
 
 
 def test_a_job_that_is_lost_takes_back_what_it_told():
@@ -270,6 +289,38 @@ def test_results_of_other_code_are_not_mixed_with_these(tmp_path, capsys):
     assert run(capsys, "resume", tmp_path)[0] == 0
 
 
+def test_a_folder_that_becomes_another_study_says_so(tmp_path, capsys):
+    command = ["run", *FLAGS, "--out", tmp_path, "--methods"]
+    remark = f"plastic-env: {tmp_path} was of another study; from now on it is of this one. Finished runs of both stay."
+    for methods, remarks in ((["dense"], 0), (["dense"], 0), (["dense", "grow"], 1), (["dense", "grow"], 0)):
+        assert run(capsys, *command, *methods)[2].splitlines().count(remark) == remarks
+    assert len(contents(tmp_path)) == 4
+
+
+@pytest.mark.parametrize("threads", [-3, 0, 1.5, True])
+def test_threads_that_make_no_sense_are_refused(threads):
+    with pytest.raises(InvalidSetting, match=r"threads is .* at least 1"):
+        Running(threads=threads)
+
+
+@pytest.mark.parametrize("command", ["run", "watch"])
+def test_defaults_in_the_help_are_those_of_the_code(command, capsys):
+    film = FilmSettings()
+    numbers = {
+        "run": {"--checkpoint-minutes M": f"{CHECKPOINT_MINUTES:g}", "--tune-seeds N": TUNE_SEEDS},
+        "watch": {"--frames N": film.frames, "--fps F": film.fps, "--colour C": film.colour},
+    }
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    told = " ".join(capsys.readouterr().out.split()).replace("- ", "-")
+    for option, default in numbers[command].items():
+        assert re.search(rf" {option} (?:(?! --).)*\(default: {default}\)", told), option
+
+
+def test_a_study_without_cells_has_no_results():
+    assert Finished(study_of(), (), Path("out"), {}).results == {}
+
+
 def test_a_folder_without_a_record_and_a_damaged_one(tmp_path, capsys):
     assert "it is no folder of results" in run(capsys, "resume", tmp_path)[2]
     for text in ("{", "[]", "{}"):
@@ -294,7 +345,10 @@ def test_files_that_are_none_of_the_study_are_told(tmp_path):
     assert "can't be read" in status(study, tmp_path).text
     grow.write_bytes(whole)
     (tmp_path / "stray.parquet").write_bytes(whole)
-    assert "1 other results are in the folder" in status(study, tmp_path).text
+    assert (
+        "1 other results are in the folder: of other settings, seeds or versions, or tickets."
+        in status(study, tmp_path).text
+    )
 
 
 class Listed:

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-import torch_pruning
 
 from plastic_env import SGD, Edit
 from plastic_env.errors import InvalidEdit
@@ -75,6 +74,7 @@ def test_utility_equals_continual_backprops_in_the_limit_of_a_constant_batch():
 
 @pytest.mark.parametrize("name", ["magnitude", "taylor"])
 def test_ranking_equals_torch_prunings(name):
+    torch_pruning = pytest.importorskip("torch_pruning")
     population = helpers.population(1, hidden=(12, 10), optimizer=SGD(0.1))
     population.train(*helpers.batches(30, 1))
     network = helpers.plain_network(population, 0)

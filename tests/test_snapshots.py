@@ -1,6 +1,6 @@
 """Snapshots restore bit for bit, refuse what they can't trust, and make forks possible."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import gymnasium
 import helpers
@@ -84,6 +84,10 @@ def test_foreign_files_are_refused(tmp_path):
     torch.save({"a": 1}, path)
     with pytest.raises(InvalidSnapshot, match="no snapshot of plastic_env"):
         env.load(path)
+    for captured in (env.lifetime.capture(), {}):
+        snapshots.save(path, captured)
+        with pytest.raises(InvalidSnapshot, match=r"a holds no environment; load one that PlasticEnv.save wrote"):
+            env.load(path)
     env.save(path)
     for other, what in ((make(tasks=5), "scenario"), (make(learner=LearnerSettings(optimizer=Adam(0.1))), "episode")):
         other.reset(seed=0)
@@ -135,6 +139,30 @@ def test_numpy_scalars_in_rules_do_not_spoil_a_snapshot(tmp_path):
     env.save(tmp_path / "a")
     env.load(tmp_path / "a")
     assert env.lifetime.population.state.phases[0][0].rule == TwoSpeed(3.0, 50)
+
+
+@dataclass(frozen=True)
+class Hurry:
+    """A rule of one's own: newborns at twice the rate."""
+
+    updates: int = 60
+    holds_incumbents = False
+
+    def newborns(self, age):
+        return np.full(age.shape, 2.0)
+
+
+def test_rules_of_ones_own_are_kept_in_memory_but_not_in_files(tmp_path):
+    hurried = Plan(Edit(grow=(2, 2), trainability=Hurry()), 5)
+    env, untouched = make(dtype=torch.float64), make(dtype=torch.float64)
+    for one in (env, untouched):
+        one.reset(seed=0)
+        one.lifetime.step({0: hurried})
+    forked = env.fork([Plan(budget=10), Plan(Edit(recycle=(1, 1)), 10)])[0]
+    with pytest.raises(InvalidSnapshot, match=r"rule Hurry is in force; it can't be kept in a file: wait until"):
+        env.save(tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+    np.testing.assert_allclose(untouched.lifetime.step({0: Plan(budget=10)})[0].loss, forked.loss, atol=1e-9)
 
 
 @pytest.mark.parametrize("norm", ["layer", "batch"])

@@ -2,24 +2,29 @@
 
 import json
 import re
+import runpy
 import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import DIGITS, contents, run
 
 from plastic_env import PlasticEnvError
 from plastic_env.agents import METHODS
 from plastic_env.cli import main
-from plastic_env.errors import InvalidSetting
-from plastic_env.study.description import from_plain, load_study, to_plain
+from plastic_env.errors import FileError, InvalidSetting
+from plastic_env.study.assignment import assigned
+from plastic_env.study.description import from_plain, load_study, name_of, to_plain
 from plastic_env.study.methods import check_possible
 from plastic_env.study.results import read_run
-from plastic_env.study.runner import run_study
+from plastic_env.study.runner import Finished, run_study
 from plastic_env.study.sweep import MOST_JOINED, Study
 from plastic_env.study.values import shortest, spread
 
 SMALL = {"tasks": 3, "updates": 4}
-DIGITS = "PermutedDigits-small-v0"
 
 TOML = f"""
 scenarios = "{DIGITS}"
@@ -41,16 +46,6 @@ activation = ["relu", "smooth_leaky"]
 
 def small(*methods, seeds=2, **parts):
     return Study(DIGITS, methods or ("dense",), seeds, parts.pop("settings", SMALL), **parts)
-
-
-def run(capsys, *arguments):
-    code = main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-def contents(folder):
-    return {file.name: file.read_bytes() for file in folder.glob("*.parquet")}
 
 
 def test_every_combination_is_a_cell_and_values_go_where_they_belong(tmp_path):
@@ -164,6 +159,48 @@ def test_studies_that_are_none(tmp_path, monkeypatch, written):
         load_study(written)
 
 
+@pytest.mark.parametrize("written", ["nowhere.toml", "nowhere", "nowhere.py", "lapse.py"])
+def test_a_study_that_cannot_be_read_is_a_matter_of_files(tmp_path, monkeypatch, written):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lapse.py").write_text("STUDY = 1 / 0")
+    with pytest.raises(FileError):
+        load_study(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("here/mine.toml", "mine"),
+        ("here/mine.py", "mine"),
+        ("mine.py:STUDY", "mine"),
+        ("mine.py:A", "mine-A"),
+        ("mine.py:B", "mine-B"),
+        ("package.first", "first"),
+        ("package.second", "second"),
+        ("package.second:A", "second-A"),
+    ],
+)
+def test_studies_have_folders_of_their_own(written, name):
+    assert name_of(written) == name
+
+
+def test_settings_are_assigned_without_loading_data():
+    given = {"lr": 0.1, "tests": "task", "tasks": 3, "data": "npz:nowhere.npz", "rule": "redo"}
+    found = assigned(given, DIGITS)
+    assert found.scenario == {"tasks": 3, "data": "npz:nowhere.npz"}
+    assert found.episode == {"tests": "task"}
+    assert found.options == {"lr": 0.1, "rule": "redo"}
+
+
+def test_why_runs_failed_is_told_of_their_own_scenario():
+    cells = tuple(Study((DIGITS, "IidDigits-small-v0"), ("dense", "grow"), 1, SMALL).cells())
+    broken = replace(cells[3], runs=(), error="too wide")
+    failed = {cells[0].runs[0].id: "of the first", cells[2].runs[0].id: "of the second"}
+    finished = Finished(small(), (*cells[:3], broken), Path("out"), failed)
+    assert finished.reasons(DIGITS) == ["of the first"]
+    assert finished.reasons("IidDigits-small-v0") == ["of the second", "too wide"]
+
+
 def test_combinations_that_are_impossible_fail_alone(tmp_path, capsys):
     options = ["--scenario", DIGITS, "--methods", "dense", "prune", "--set", "tasks=3", "updates=4", "--seeds", "2"]
     code, out, _ = run(capsys, "run", *options, "--axis", "live=1.0,0.3,7", "--out", tmp_path, "--threads", "1")
@@ -261,6 +298,13 @@ def test_folders_of_several_machines_are_one_study(tmp_path, capsys):
     assert re.findall(r"  (\S+) +(\d) +(\d) +(\d)\n?", out) == [(m, "4", "0", "0") for m in ("dense", "grow")]
     _, out, _ = run(capsys, "status", tmp_path / "all")  # the copy's own record is of the last machine
     assert "6 other results are in the folder" in out
+
+
+def test_the_package_is_the_command_line(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["plastic_env", "list", "data"])
+    with pytest.raises(SystemExit, match=r"^0$"):
+        runpy.run_module("plastic_env", run_name="__main__")
+    assert capsys.readouterr().out == run(capsys, "list", "data")[1]
 
 
 @pytest.mark.parametrize("kind", ["scenarios", "methods", "data", "rules"])

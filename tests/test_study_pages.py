@@ -6,7 +6,8 @@ import re
 import shlex
 
 import pytest
-from pages import SCENARIO, Reader, column, copied, with_head
+from failing import SCENARIO, copied
+from reader import Reader, column, with_head
 from scipy import stats
 
 from plastic_env.cli.options import add_study, study_of

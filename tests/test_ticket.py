@@ -16,10 +16,11 @@ from plastic_env.agents.structural import Dense as NeverEdits
 from plastic_env.cli import main
 from plastic_env.errors import InvalidSetting, UnknownName
 from plastic_env.scenarios import find
-from plastic_env.study import measures, ticket_report
+from plastic_env.study import measures
 from plastic_env.study.living import live
+from plastic_env.study.report import tickets as ticket_report
 from plastic_env.study.results import Result, read_run
-from plastic_env.study.runner import run_study
+from plastic_env.study.runner import Finished, run_study
 from plastic_env.study.sweep import Study
 from plastic_env.study.ticket import Ticketed, Tickets, TicketStudy, tickets
 
@@ -366,7 +367,8 @@ def test_tables_by_hand():
 
 def test_what_went_wrong_is_told():
     one = Ticketed(np.arange(1), *[np.zeros(1)] * 4, width=np.ones(1), diverged=(1, 0))
-    found = Tickets({"a": one, "b": replace(one, diverged=(0, 0))}, {("c", 3): "no idea"}, Path("x.png"))
+    finished = Finished(SMALL, (), Path("x"), {})
+    found = Tickets({"a": one, "b": replace(one, diverged=(0, 0))}, {("c", 3): "no idea"}, Path("x.png"), finished)
     assert found.complaints == [
         "c failed with seed 3: no idea",
         "a: 1 learner(s) and 0 ticket(s) diverged, and count 0 from then.",
@@ -399,5 +401,8 @@ def test_from_the_command_line(tmp_path, capsys):
     settings = json.loads(pq.read_schema(ticket).metadata[b"plastic_env"])
     assert settings["method"] == "prune/rewound_ticket"
     assert settings["start"] == {"type": "Start", "live_slots": settings["live_slots"], "draw": 0}
+    tuned = [*command, "--methods", "dense", "--tune", "lr=1e-9,0.01", "--tune-seeds", "7-7"]
+    assert main(tuned) == 0
+    assert "note:    dense has lr=0.01: TAOA " in capsys.readouterr().out
     assert main([*command, "--seeds", "0"]) == 2
     assert "--seeds is 0" in capsys.readouterr().err

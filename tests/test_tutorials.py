@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plastic_env.study.backends import BACKENDS
-
 ROOT = Path(__file__).parent.parent
 _spec = importlib.util.spec_from_file_location("weave", ROOT / "examples" / "tutorials" / "weave.py")
 weaver = importlib.util.module_from_spec(_spec)
@@ -99,7 +97,6 @@ def test_forks_share_their_batches(tmp_path):
     assert gains["draw everything anew"] > abs(gains["recycle 8, fresh"])
 
 
-@pytest.mark.skipif("ray" not in BACKENDS, reason="needs the backend ray")
 def test_many_machines(tmp_path):
     pytest.importorskip("ray")
     found = woven(7, tmp_path)

@@ -134,12 +134,20 @@ def test_divergence_is_termination():
     assert not infos["diverged"].any()
 
 
+def test_seeds_of_numpy_are_seeds():
+    vector = make(2, tasks=2)
+    expected = vector.reset(seed=3)[0]["layers"].tolist()
+    for seed in (np.int64(3), [3, 4], (3, np.int32(4)), np.array([3, 4])):
+        assert vector.reset(seed=seed)[0]["layers"].tolist() == expected
+
+
 def test_mistakes_are_named():
     vector = make(2)
     with pytest.raises(gymnasium.error.ResetNeeded):
         vector.step(vector.batch_actions([vector.episode.action()] * 2))
-    with pytest.raises(InvalidSetting, match="3 seeds for 2 learners"):
-        vector.reset(seed=[1, 2, 3])
+    for seed in ([1, 2, 3], True, 2.0, -1, [0, -1], [0, 0.5], "01"):
+        with pytest.raises(InvalidSetting, match=r"seed is .*; give a whole number of at least 0, or a list of 2"):
+            vector.reset(seed=seed)
     with pytest.raises(InvalidSetting, match="2 truth values"):
         vector.reset(options={"reset_mask": np.array([1, 0])})
     vector.reset(seed=0)

@@ -172,10 +172,10 @@ def test_rendering_a_learner_that_diverged_or_was_loaded(tmp_path):
     env.step(env.episode.action(budget=20))
     env.save(tmp_path / "life")
     env.load(tmp_path / "life")
-    assert "accuracy" not in rendering.headline(rendering.take(env.lifetime, env.outcomes))
+    assert "accuracy" not in rendering.headline(rendering.frame_of(env.lifetime, env.outcomes))
     env.render()
     env.step(env.episode.action(budget=5))
-    seen = rendering.take(env.lifetime, env.outcomes)
+    seen = rendering.frame_of(env.lifetime, env.outcomes)
     assert np.isnan(seen.accuracy).tolist() == [True] * 20 + [False] * 5
     env.render()
 
@@ -200,11 +200,11 @@ def test_hidden_boundaries_are_not_drawn():
     env = gymnasium.make(f"plastic_env/{SCENARIO}", **SMALL, boundaries="hidden").unwrapped
     env.reset(seed=0)
     env.step(env.episode.action(budget=50))
-    assert rendering.take(env.lifetime, env.outcomes).shifts is None
+    assert rendering.frame_of(env.lifetime, env.outcomes).shifts is None
     env = gymnasium.make(f"plastic_env/{SCENARIO}", **SMALL).unwrapped
     env.reset(seed=0)
     env.step(env.episode.action(budget=20))
-    assert rendering.take(env.lifetime, env.outcomes).shifts == [20]  # those to come are not told
+    assert rendering.frame_of(env.lifetime, env.outcomes).shifts == [20]  # those to come are not told
 
 
 def flat(value):
@@ -222,7 +222,7 @@ def lived(method, every=None, changes=(("tasks", 3),), colour="parity"):
     life, outcomes, looks = Lifetime(run.scenario, run.episode), [], []
 
     def look(member, plan, accuracy):
-        seen = rendering.take(life, outcomes, colour, plan, accuracy)
+        seen = rendering.frame_of(life, outcomes, colour, plan, accuracy)
         looks.append((seen.position, seen))
 
     if every:
@@ -357,7 +357,6 @@ def screen(monkeypatch):
     backend = types.ModuleType("screen")
     backend.FigureCanvas, backend.FigureManager = Canvas, Manager
     monkeypatch.setitem(sys.modules, "screen", backend)
-    monkeypatch.setattr(rendering, "has_display", lambda: True)
     monkeypatch.setattr("plastic_env.env.window.has_display", lambda: True)
     plt.switch_backend("module://screen")
     yield shown

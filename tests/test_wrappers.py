@@ -9,25 +9,24 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
-from stable_baselines3 import PPO
-from stable_baselines3.common.env_checker import check_env as check_sb3
 
 from plastic_env import LearnerSettings, PlasticVectorEnv
 from plastic_env.env.encoding import GLOBAL_FIELDS, LAYER_FIELDS, EpisodeSpec, global_field, layer_field
-from plastic_env.env.wrappers import (
-    Choices,
-    Features,
-    FlattenObservations,
-    Item,
-    Menu,
-    MenuActions,
-    recycling_menu,
-)
+from plastic_env.env.features import Features
+from plastic_env.env.menus import Choices, Menu, MenuItem, recycling_menu
+from plastic_env.env.wrappers import FlattenObservations, MenuActions
 from plastic_env.errors import InvalidAction, InvalidSetting, UnknownName
 from plastic_env.scenarios import NAMESPACE, SCENARIOS, find
 
 SPEC = EpisodeSpec(capacity=(64, 10), live=(32, 5), updates=100, max_budget=50, boundaries="decision")
-GROW = Menu((Item("wait"), Item("grow", {"grow": 0.25}), Item("prune", {"prune": 0.5}), Item("all", {"prune": 1.0})))
+GROW = Menu(
+    (
+        MenuItem("wait"),
+        MenuItem("grow", {"grow": 0.25}),
+        MenuItem("prune", {"prune": 0.5}),
+        MenuItem("all", {"prune": 1.0}),
+    )
+)
 
 
 def make(menu=None, **settings):
@@ -38,17 +37,20 @@ def make(menu=None, **settings):
 @pytest.mark.parametrize("menu", [None, GROW], ids=["multi", "one"])
 @pytest.mark.parametrize("settings", [{}, {"boundaries": "hidden"}], ids=["plain", "hidden"])
 def test_both_checkers_pass_without_warnings(menu, settings):
+    checker = pytest.importorskip("stable_baselines3.common.env_checker")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check_sb3(make(menu, **settings))
+        checker.check_env(make(menu, **settings))
         warnings.filterwarnings("ignore", message=".*different from the unwrapped version")  # said of every wrapper
         check_env(make(menu, **settings))
 
 
 @pytest.mark.parametrize("name", [name for name in SCENARIOS if "-small-" in name])
 def test_every_scenario_is_an_environment_of_stable_baselines(name):
+    library = pytest.importorskip("stable_baselines3")
     env = gymnasium.make(f"{NAMESPACE}/{name}", **helpers.short(name), ranks=False)
-    model = PPO("MlpPolicy", FlattenObservations(MenuActions(env)), n_steps=4, batch_size=4, n_epochs=1, device="cpu")
+    flat = FlattenObservations(MenuActions(env))
+    model = library.PPO("MlpPolicy", flat, n_steps=4, batch_size=4, n_epochs=1, device="cpu")
     model.learn(4)
 
 
@@ -76,10 +78,9 @@ def test_what_is_chosen_is_what_happens():
     assert (plan.edit.insertion, plan.edit.recycle_rule, plan.edit.optimizer_state) == ("fresh", "utility", "fresh")
     env.step([0, 2])
     assert env.unwrapped.outcomes[-1].plan.edit.empty
-    with pytest.raises(InvalidAction, match=r"below \[6, 3\]"):
-        env.step([6, 0])
-    with pytest.raises(InvalidAction, match=r"below \[6, 3\]"):
-        env.step(2)
+    for choice in ([6, 0], 2, [1.7, 0.5], np.array([1.0, 0.0]), [True, False]):
+        with pytest.raises(InvalidAction, match=r"give whole numbers from 0, below \[6, 3\]"):
+            env.step(choice)
 
 
 def test_counts_by_hand():
@@ -88,10 +89,10 @@ def test_counts_by_hand():
     assert choices.counts(1, live)["grow"].tolist() == [[16, 2], [4, 0], [16, 2]]  # of the slots
     assert choices.counts(2, live)["prune"].tolist() == [[16, 2], [30, 5], [0, 0]]  # of the live; one stays
     assert choices.counts(3, live)["prune"].tolist() == [[31, 4], [59, 9], [0, 0]]
-    small = Choices(Menu((Item("some", {"recycle": 0.01}), Item("copy", {"recycle": 1.0, **COPY}))), SPEC)
+    small = Choices(Menu((MenuItem("some", {"recycle": 0.01}), MenuItem("copy", {"recycle": 1.0, **COPY}))), SPEC)
     assert small.counts(0, live)["recycle"].tolist() == [[1, 1]] * 3
     assert small.counts(1, live)["recycle"].tolist() == [[31, 4], [59, 9], [0, 0]]  # a donor stays
-    exact = Choices(Menu((Item("so many", {"grow": (3, 0), "recycle": 2}),)), SPEC)
+    exact = Choices(Menu((MenuItem("so many", {"grow": (3, 0), "recycle": 2}),)), SPEC)
     assert exact.action(0, live[0])["grow"].tolist() == [3, 0]
     assert exact.action(0, live[0])["recycle"].tolist() == [2, 2]
     assert exact.action(0, live[0])["budget"] == 50
@@ -158,13 +159,13 @@ def test_features_of_one_and_of_many():
     ("make_menu", "error", "message"),
     [
         (lambda: Menu(()), InvalidSetting, "at least one"),
-        (lambda: Menu((Item("a"), Item("a"))), InvalidSetting, "no name twice"),
-        (lambda: Menu((Item("a"),), (0,)), InvalidSetting, "whole numbers of at least 1"),
-        (lambda: Item("a", {"grow": 1.5}), InvalidSetting, "fraction of the slots"),
-        (lambda: Item("a", {"recycle": -1}), InvalidSetting, "fraction of the live units"),
-        (lambda: Item("a", {"budget": 3}), InvalidSetting, "list budgets"),
-        (lambda: Choices(Menu((Item("a", {"grw": 3}),)), SPEC), UnknownName, "Did you mean 'grow'"),
-        (lambda: Choices(Menu((Item("a"),), (51,)), SPEC), InvalidAction, "from 1 to 50"),
+        (lambda: Menu((MenuItem("a"), MenuItem("a"))), InvalidSetting, "no name twice"),
+        (lambda: Menu((MenuItem("a"),), (0,)), InvalidSetting, "whole numbers of at least 1"),
+        (lambda: MenuItem("a", {"grow": 1.5}), InvalidSetting, "fraction of the slots"),
+        (lambda: MenuItem("a", {"recycle": -1}), InvalidSetting, "fraction of the live units"),
+        (lambda: MenuItem("a", {"budget": 3}), InvalidSetting, "list budgets"),
+        (lambda: Choices(Menu((MenuItem("a", {"grw": 3}),)), SPEC), UnknownName, "Did you mean 'grow'"),
+        (lambda: Choices(Menu((MenuItem("a"),), (51,)), SPEC), InvalidAction, "from 1 to 50"),
     ],
 )
 def test_menus_that_make_no_sense_are_refused(make_menu, error, message):

@@ -22,7 +22,8 @@ import numpy as np
 from plastic_env.agents.learned.command import command
 from plastic_env.agents.learned.policy import Learned, Network, need
 from plastic_env.agents.learned.training import Keeper, Training, following, live
-from plastic_env.env.wrappers import Choices, Features
+from plastic_env.env.features import Features
+from plastic_env.env.menus import Choices
 
 
 @dataclass(frozen=True)

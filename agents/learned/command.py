@@ -13,9 +13,10 @@ import torch
 from plastic_env.agents import METHODS
 from plastic_env.agents.learned.policy import Learned
 from plastic_env.agents.learned.training import Training, say
-from plastic_env.env.wrappers import recycling_menu
-from plastic_env.errors import InvalidSetting, PlasticEnvError, look_up, named_value
+from plastic_env.env.menus import recycling_menu
+from plastic_env.errors import InvalidSetting, PlasticEnvError, look_up
 from plastic_env.files import make_folder
+from plastic_env.plain import named_value
 
 MINUTES = 30.0
 

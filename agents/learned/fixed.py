@@ -17,7 +17,7 @@ import numpy as np
 from plastic_env.agents.learned.command import command
 from plastic_env.agents.learned.policy import Learned, Network
 from plastic_env.agents.learned.training import Keeper, Training, following, live, say
-from plastic_env.env.wrappers import Item, Menu
+from plastic_env.env.menus import Menu, MenuItem
 
 FIELDS = ("at_shift",)
 
@@ -33,7 +33,7 @@ def train(training: Training, settings: FixedSettings | None = None, out: Path |
     Raises:
         FileError: the file can't be written.
     """
-    menu = Menu((Item("nothing"), *training.menu.items), training.menu.budgets[-1:])
+    menu = Menu((MenuItem("nothing"), *training.menu.items), training.menu.budgets[-1:])
     keeper = Keeper(replace(training, menu=menu, twin=""), "fixed", FIELDS, settings or FixedSettings(), None)
     env = training.env(training.instances, FIELDS)
     networks = [always(item, len(menu.items)) for item in range(1, len(menu.items))]

@@ -22,7 +22,8 @@ import torch
 
 from plastic_env.agents import MAINTENANCE, OPTIMIZERS, Method
 from plastic_env.env.encoding import Action, EpisodeSpec, Observation
-from plastic_env.env.wrappers import Choices, Features, Item, Menu
+from plastic_env.env.features import Features
+from plastic_env.env.menus import Choices, Menu, MenuItem
 from plastic_env.errors import AgentError, PlasticEnvError, look_up
 from plastic_env.files import write_atomically
 from plastic_env.learner.settings import Conv, Dense, LearnerSettings
@@ -218,7 +219,7 @@ def _read(content: bytes) -> Learned:
     if header["format"] != FORMAT:
         raise ValueError(f"its format is {header['format']!r}, not {FORMAT!r}")
     layers = tuple((found[f"{at}.weight"].numpy(), found[f"{at}.bias"].numpy()) for at in range(len(found) // 2))
-    menu = Menu(tuple(Item(**item) for item in header["menu"]["items"]), tuple(header["menu"]["budgets"]))
+    menu = Menu(tuple(MenuItem(**item) for item in header["menu"]["items"]), tuple(header["menu"]["budgets"]))
     network = Network(layers, tuple(header["sizes"]), header["head"])
     names = tuple(header["names"])
     if network.sizes != menu.sizes or layers[0][0].shape[1] != len(names):

@@ -20,7 +20,7 @@ import numpy as np
 from plastic_env.agents.learned.command import command
 from plastic_env.agents.learned.policy import Learned, Network, need
 from plastic_env.agents.learned.training import Keeper, Training, say, twins
-from plastic_env.env.wrappers import Features
+from plastic_env.env.features import Features
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 
+from plastic_env.env.features import Features
+from plastic_env.env.menus import Choices, Menu, recycling_menu
 from plastic_env.env.vector import PlasticVectorEnv
-from plastic_env.env.wrappers import Choices, Features, Menu, recycling_menu
 from plastic_env.errors import InvalidSetting
 
 

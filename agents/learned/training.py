@@ -22,9 +22,10 @@ import torch
 from plastic_env.agents.learned.policy import Learned, Network
 from plastic_env.env.encoding import GLOBAL_FIELDS, Action, Observation
 from plastic_env.env.episode import EpisodeSettings
+from plastic_env.env.features import Features
+from plastic_env.env.menus import Choices, Menu, recycling_menu
 from plastic_env.env.rewards import Reward
 from plastic_env.env.vector import PlasticVectorEnv
-from plastic_env.env.wrappers import Choices, Features, Menu, recycling_menu
 from plastic_env.errors import InvalidSetting, is_whole, look_up
 from plastic_env.learner.compute import training_macs
 from plastic_env.learner.settings import LearnerSettings

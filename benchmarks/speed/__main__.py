@@ -46,9 +46,10 @@ def main() -> None:
         rates[case] = race(contestants(case), rounds)
         print(f"{case}: " + ", ".join(f"{name} {rate:,.0f}/s" for name, rate in rates[case].items()), flush=True)
     parts = [
-        "# Speed\n\nPrinted by `make bench`. Contestants took turns on one thread; figures are medians over "
-        f"{options.rounds} rounds ({few(options.rounds)} for images) on {machine()}, where the product of two "
-        f"single-precision matrices of 1,024 x 1,024 reaches {peak:.0f} GFLOP/s on one core.",
+        "# Speed\n\nPrinted by `make bench`, but for the notes at the end. Contestants took turns on one thread; "
+        f"figures are medians over {options.rounds} rounds ({few(options.rounds)} for images) on {machine()}, where "
+        f"the product of two single-precision matrices of 1,024 x 1,024 reaches {peak:.0f} GFLOP/s on one core. In the "
+        "picture, plastic_env is green and others are grey.",
         "![Learner-updates per second, relative to a plain PyTorch loop](speed.png)",
         table(rates, peak),
         "## Both cores\n\n" + lines(cores(options.rounds)),

@@ -68,7 +68,7 @@ def edits(case: Case) -> list[str]:
     made, codec = life.population, Codec(life)
     tenth = tuple(round(0.1 * units) for units in made.capacity)
     x, y = (t[:, None].expand(-1, N, *t.shape[1:]).contiguous() for t in case.batches(64))
-    probe = made.probe(life._probe_x, life._probe_y)
+    probe = life.probe(range(N))
     state, updates = made.state, made.state.updates.copy()
 
     def edit(edit: Edit) -> Callable[[], object]:
@@ -80,7 +80,7 @@ def edits(case: Case) -> list[str]:
 
     def look(ranks: bool) -> None:
         made.state, life.settings = state, replace(life.settings, ranks=ranks)
-        life._probe(range(N))
+        life.probe(range(N))
         codec.observe_all(range(N))
 
     def train() -> None:

@@ -228,7 +228,7 @@ def population() -> str:
         [
             *shapes,
             box((485, 66), (160, 90), "one tensor [3, 6, 5],\none matrix product\nfor all learners", GREEN),
-            box((40, 216), (12, 12), "", "white"),
+            f'<rect x="40" y="216" width="12" height="12" fill="white" stroke="{LINE}"/>',
             text((60, 227), "padding with zeros, up to the widest learner", FAINT, 12, "start"),
         ],
     )
@@ -249,6 +249,7 @@ def rooms() -> str:
     boxes = [box((x, y), (120, 40), name, fill) for name, (x, y, fill) in named.items()]
     links = [
         arrow((330, 60), (330, 88)),
+        arrow((270, 40), (120, 158)),
         arrow((270, 118), (170, 158)),
         arrow((390, 118), (490, 158)),
         arrow((330, 130), (330, 228)),
@@ -256,6 +257,7 @@ def rooms() -> str:
         arrow((480, 196), (394, 238)),
         arrow((540, 200), (540, 228)),
         arrow((480, 256), (394, 256)),
+        arrow((480, 242), (184, 186)),
         arrow((300, 270), (230, 298)),
         arrow((360, 270), (430, 298)),
     ]

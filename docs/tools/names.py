@@ -87,7 +87,7 @@ def _methods() -> str:
     return (
         "# Methods\n\n"
         "A method is an agent and the settings of the learner that it edits; `plastic-env compare --methods NAME ...` "
-        "takes any of them. Growing and\npruning end at the same width, half of the slots, and by default in the first "
+        "takes any of them. Those that\ngrow or prune to a target end at half of the slots, by default in the first "
         "half of the stream. Each agent is a dataclass whose fields\nare its options "
         "([`structural.py`](../../agents/structural.py), [`responsive.py`](../../agents/responsive.py), "
         "[`turnover.py`](../../agents/turnover.py),\n[`integration.py`](../../agents/integration.py), "
@@ -133,7 +133,10 @@ def _rules() -> str:
     parts = []
     for title, fields in RULES.items():
         parts.append(f"## {title}\n")
-        parts += [f"### `{field}`\n\n{USED[field]}.\n\n" + _named(by_field.pop(field)) for field in fields]
+        parts += [
+            f"### `{field}`\n\n{USED[field]}.\n\n" + _table(("name", "what it does"), by_field.pop(field))
+            for field in fields
+        ]
     assert not by_field, f"RULES and USED of {__file__} lack {', '.join(by_field)}"
     more = [(f"`{name}`", ", ".join(map(str, shares))) for name, shares in BIASES.items()]
     return (
@@ -149,10 +152,6 @@ def _rules() -> str:
     )
 
 
-def _named(rows: Rows) -> str:
-    return _table(("name", "what it does"), rows)
-
-
 def _data() -> str:
     return (
         "# Data sets\n\n"
@@ -164,7 +163,10 @@ def _data() -> str:
 def _observations() -> str:
     actions = [
         *((f"`{kind}`", "units in each editable layer, or one number for all") for kind in KINDS),
-        *((f"`{field}`", "one of " + ", ".join(f"`{name}`" for name in names)) for field, names in _rule_fields()),
+        *(
+            (f"`{field}`", "one of " + ", ".join(f"`{name}`" for name in names))
+            for field, names in encoding.RULE_FIELDS.items()
+        ),
         *((f"`{switch}`", "yes or no") for switch in encoding.SWITCHES),
         ("`budget`", "updates to train, from 1 to `max_budget`"),
     ]
@@ -209,6 +211,8 @@ def _claims() -> str:
         + _table(("size", "what is run"), _quoted(sizes))
         + "\n## Interventions\n\n"
         + _table(("the paper's", "as a method"), interventions)
+        + "\nWhere a cycle has at most 1,955 updates, `two_speed_brief` stands for `two_speed`, which would last for "
+        "all of it.\n"
     )
 
 
@@ -241,10 +245,6 @@ def _link(thing: Callable[..., object]) -> str:
 def _is_metric(thing: object) -> bool:
     named = inspect.isclass(thing) and thing.__module__ == avalanche_metrics.__name__ and thing.__name__[0] != "_"
     return named and not thing.__doc__.startswith("Base of ")
-
-
-def _rule_fields() -> Iterable[tuple[str, tuple[str, ...]]]:
-    return encoding.RULE_FIELDS.items()
 
 
 def _commented(name: str) -> Rows:

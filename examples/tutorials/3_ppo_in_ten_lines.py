@@ -19,7 +19,7 @@ from matplotlib import pyplot as plt
 
 from plastic_env.agents.learned.ppo import PPOSettings, train
 from plastic_env.agents.learned.training import Training
-from plastic_env.env.wrappers import recycling_menu
+from plastic_env.env.menus import recycling_menu
 from plastic_env.study import measures, plots, report
 from plastic_env.study.runner import run_study
 from plastic_env.study.stats import paired_difference

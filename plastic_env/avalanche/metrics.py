@@ -22,7 +22,7 @@ from avalanche.models.utils import avalanche_forward
 from torch import Tensor, nn
 
 from plastic_env.avalanche.plugin import PlasticPlugin
-from plastic_env.env.reference import relative_plasticity
+from plastic_env.env.reference import relative_accuracy
 from plastic_env.errors import InvalidSetting
 from plastic_env.learner import diagnostics
 
@@ -184,7 +184,7 @@ class RelativePlasticity(PluginMetric):
         """The ratio over the experience so far; None before its first batch."""
         if not self._accuracy:
             return None
-        return relative_plasticity(np.array(self._accuracy), np.array(self._fresh_accuracy))
+        return relative_accuracy(np.array(self._accuracy), np.array(self._fresh_accuracy))
 
     def before_training_exp(self, strategy: Any) -> None:
         """Begin anew."""

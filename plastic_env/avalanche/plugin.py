@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,16 +15,14 @@ from plastic_env.agents.base import Agent
 from plastic_env.avalanche.mirror import Mirror, classes_of, inputs_of, like
 from plastic_env.env.encoding import Codec
 from plastic_env.env.episode import EpisodeSettings, Outcome, Plan
-from plastic_env.env.lifetime import Lifetime
+from plastic_env.env.standing import Standing
 from plastic_env.errors import InvalidEdit, InvalidSetting, is_whole
-from plastic_env.learner.cohorts import CohortPoint
 from plastic_env.learner.export import to_module
 from plastic_env.learner.network import Shape
 from plastic_env.learner.population import Population
-from plastic_env.learner.probing import Diagnosis, Probe, Removal, diagnose, measure_cohorts, measure_removal
+from plastic_env.learner.probing import Diagnosis, Probe, diagnose
 from plastic_env.learner.settings import LearnerSettings
-from plastic_env.streams.samples import Samples
-from plastic_env.streams.stream import Signature, Task, TaskStream
+from plastic_env.streams.stream import Signature
 
 _SIZE = 16  # of batches, where there are none yet
 
@@ -98,13 +96,13 @@ class PlasticPlugin(SupervisedPlugin):
         Args:
             inputs: features of a sample, or (channels, height, width). classes: how many.
         """
-        life = _begin(self.settings, Signature(inputs, classes), self.updates, _SIZE, self.seed)
-        return nn.Sequential(nn.Flatten(), *to_module(life.population)).train()
+        begun = _begin(self.settings, Signature(inputs, classes), self.updates, _SIZE, self.seed)
+        return nn.Sequential(nn.Flatten(), *to_module(begun.population)).train()
 
     @property
     def population(self) -> Population | None:
         """The learner that is edited, as of the latest decision; None before training."""
-        return None if self._life is None else self._life.rules.population
+        return None if self._life is None else self._life.standing.population
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Take hold of the network, which other plugins may have replaced."""
@@ -112,7 +110,7 @@ class PlasticPlugin(SupervisedPlugin):
             self._life = _Life(self.agent, self.settings, strategy, self.updates, self.seed)
         else:
             self._life.bind(strategy)
-            self._life.rules.at_shift[0] = True
+            self._life.standing.at_shift[0] = True
 
     def before_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Let the agent act if it is due.
@@ -121,7 +119,7 @@ class PlasticPlugin(SupervisedPlugin):
             InvalidSetting: the training goes on for more iterations than `updates`.
         """
         assert self._life is not None
-        if self._life.rules.position[0] >= self.updates:
+        if self._life.standing.position[0] >= self.updates:
             raise InvalidSetting(
                 f"updates is {self.updates}, and the training has had as many iterations and goes on; give "
                 "PlasticPlugin(updates=...) all of them: minibatches x epochs, over all experiences."
@@ -150,100 +148,80 @@ class PlasticPlugin(SupervisedPlugin):
             self.outcomes[-1] = replace(self.outcomes[-1], shift=True)
 
     def measure(self) -> Diagnosis | None:
-        """The network now, on the samples that were trained on last (arrays [1, layers]); None before there are any."""
-        return None if self._life is None or not self._life.seen else diagnose(self._life.look())
-
-
-@dataclass(frozen=True)
-class _Elsewhere:
-    """A scenario whose batches somebody else serves."""
-
-    signature: Signature
-    updates: int
-    batch_size: int
-
-    def stream(self, seed: int) -> TaskStream:
-        nothing = Samples(torch.zeros(1, self.signature.features), torch.zeros(1, dtype=torch.int64))
-        order = torch.zeros(1, dtype=torch.int64).expand(self.updates, self.batch_size)
-        return TaskStream(
-            self.signature, (self.updates,), self.batch_size, lambda index, rng: Task(nothing, order), seed
-        )
+        """The network now, on the samples that were trained on last (arrays [1, layers]); None before there are any.
+        Nobody is charged for it, and nothing changes."""
+        return None if self._life is None or not self._life.seen else self._life.measure()
 
 
 def _begin(
     settings: EpisodeSettings, signature: Signature, updates: int, batch_size: int, seed: int, **where: Any
-) -> Lifetime:
-    rules = Lifetime(_Elsewhere(signature, updates, batch_size), settings, **where)
-    rules.begin({0: np.random.default_rng(seed)})
-    return rules
+) -> Standing:
+    standing = Standing(signature, updates, batch_size, settings, **where)
+    standing.begin_learners({0: np.random.default_rng(seed)})
+    return standing
 
 
 class _Life:
-    """One network's life in a strategy: a lifetime that is told of what happens rather than making it happen."""
+    """One network's life in a strategy, which trains it: what an episode's rules make of that."""
 
     def __init__(self, agent: Agent, settings: EpisodeSettings, strategy: Any, updates: int, seed: int) -> None:
         signature = Signature(inputs_of(strategy.model), classes_of(strategy.model))
         own = replace(settings, learner=replace(settings.learner, optimizer=like(strategy.optimizer)))
         weight = next(strategy.model.parameters())
-        self.rules = _begin(
+        self.standing = _begin(
             own, signature, updates, strategy.train_mb_size, seed, device=weight.device, dtype=weight.dtype
         )
-        self.codec, self.agent = Codec(self.rules), agent
+        self.codec, self.agent = Codec(self.standing), agent
         self.bind(strategy)
         self.mirror.load()
         self.mirror.adopt()
         self.seen: list[tuple[Tensor, Tensor]] = []
+        self.left = 0  # iterations until the next decision
+        self.scores = 0.0, 0.0  # accuracy and loss of the present batch
         self.requested: Plan | None = None
         self.outcome: Outcome | None = None
-        self._begun(Plan(budget=0))
         agent.reset(self.codec.spec, seed)
 
     def bind(self, strategy: Any) -> None:
-        self.mirror = Mirror(strategy.model, strategy.optimizer, self.rules.population)
+        self.mirror = Mirror(strategy.model, strategy.optimizer, self.standing.population)
 
     def score(self, logits: Tensor, labels: Tensor) -> None:
-        self.accuracy.append(float((logits.argmax(1) == labels).double().mean()))
-        self.loss.append(float(F.cross_entropy(logits, labels)))
+        self.scores = float((logits.argmax(1) == labels).double().mean()), float(F.cross_entropy(logits, labels))
 
     def count(self, x: Tensor, y: Tensor) -> None:
         self.seen.append((x.detach().flatten(1), y))
-        wanted = self.rules.settings.probe_samples
+        wanted = self.standing.settings.probe_samples
         while sum(len(labels) for _, labels in self.seen[1:]) >= wanted:
             del self.seen[0]
-        self.rules.position[0] += 1
-        self.rules.ledger.training[0] += len(y) * self.rules.population.training_macs(0)
+        accuracy, loss = (np.array([score]) for score in self.scores)
+        self.standing.note_training(0, accuracy, loss, len(y))
         self.left -= 1
 
     def look(self, coming: Any = None) -> Probe:
-        """Measure the network as it is, on what was trained on last or, before there is any, on what is to come."""
+        """The network as it is, on what was trained on last or, before there is any, on what is to come."""
         self.mirror.load()
-        population = self.rules.population
-        population.state.updates[0] = self.rules.position[0]
+        population = self.standing.population
+        population.state.updates[0] = self.standing.position[0]
         batches = self.seen or [(coming.mb_x.detach().flatten(1), coming.mb_y)]
-        x, y = (torch.cat(part)[-self.rules.settings.probe_samples :] for part in zip(*batches, strict=True))
-        self.rules.ledger.probes[0] += len(y) * population.training_macs(0)
+        x, y = (torch.cat(part)[-self.standing.settings.probe_samples :] for part in zip(*batches, strict=True))
         return population.probe(x[None], y[None], [0])
 
-    def note(self, probe: Probe) -> Diagnosis:
-        """Let the agent see what the probe saw."""
-        found = diagnose(probe, ranks=self.rules.settings.ranks)
-        for name, values in vars(found).items():
-            getattr(self.rules.diagnosis, name)[[0]] = values
-        self.cohorts += measure_cohorts(probe)[0]
-        return replace(found, **{name: values[0].copy() for name, values in vars(found).items()})
+    def measure(self) -> Diagnosis:
+        with self.standing.only_looking():
+            return diagnose(self.look())
 
     def decide(self, strategy: Any) -> None:
         """Ask the agent and carry out its edit."""
-        rules = self.rules
+        standing = self.standing
         if self.outcome is None:
             self.mirror.load()
             self.mirror.compare(strategy.model, strategy.mb_x, strategy.mbatch[-1])
-        probe = self.look(strategy)
-        if rules.population.state.frozen[0]:  # diverged: there is nothing left to edit
-            self._begun(Plan(budget=rules.settings.max_budget))
+        probe = self.look(strategy)  # the same as at the end of the latest step, which has been charged for
+        if standing.population.state.frozen[0]:  # diverged: there is nothing left to edit
+            self._open(Plan(budget=standing.settings.max_budget))
             return
         if self.outcome is None:
-            self.note(probe)
+            standing.note(probe)
         observation, info = self.codec.observe(0), self.codec.info(0, self.requested, self.outcome)
         self.requested, plan = self.codec.decode(0, self.agent.act(observation, info))
         if plan.edit.births and plan.edit.trainability != "none":
@@ -251,65 +229,25 @@ class _Life:
                 f"trainability is {plan.edit.trainability!r}, but torch's optimizers have no learning rate per unit; "
                 "ask for 'none' inside a strategy."
             )
-        self._begun(plan)
+        self._open(plan)
         if not plan.edit.empty:
             self._edit(plan, probe, strategy)
 
     def finish(self, *, shift: bool) -> Outcome:
         """What came of the latest decision."""
-        rules, accuracy, loss = self.rules, np.array(self.accuracy), np.array(self.loss)
+        standing = self.standing
         self.left = 0
-        end = self.note(self.look())
-        finite = loss[np.isfinite(loss)]
-        rules.accuracy_change[0] = accuracy.mean() - rules.accuracy[0]
-        rules.accuracy[0], rules.loss[0] = accuracy.mean(), finite.mean() if finite.size else 0.0
-        rules.at_shift[0] = False
-        plan, start, stop = self.plan, self.start, int(rules.position[0])
-        layers = len(rules.population.capacity)
-        born = np.add(plan.edit.counts("grow", layers), plan.edit.counts("recycle", layers))
-        self.outcome = Outcome(
-            plan=plan,
-            start=start,
-            stop=stop,
-            accuracy=accuracy,
-            loss=loss,
-            live=rules.population.live(0),
-            newborns=tuple(born.tolist()),
-            birth=self.birth,
-            end=end,
-            removal=self.removal,
-            plasticity=None,
-            tests=(),
-            tested=(),
-            cohorts=tuple(self.cohorts),
-            macs=int(rules.ledger.total[0]) - self.spent,
-            weights=np.full(stop - start, 1 / rules.updates),
-            stream_updates=rules.updates,
-            shift=shift,
-            diverged=bool(rules.population.state.frozen[0]),
-            terminated=False,
-            truncated=False,
-        )
+        standing.note(self.look())
+        batches = int(standing.position[0]) - standing.steps[0].start
+        self.outcome = standing.close(0, weights=np.full(batches, 1 / standing.updates), shift=shift)
         return self.outcome
 
-    def _begun(self, plan: Plan) -> None:
-        self.plan, self.left, self.start = plan, plan.budget, int(self.rules.position[0])
-        self.spent = int(self.rules.ledger.total[0])
-        self.accuracy: list[float] = []
-        self.loss: list[float] = []
-        self.cohorts: list[CohortPoint] = []
-        self.birth: Diagnosis | None = None
-        self.removal: Removal | None = None
+    def _open(self, plan: Plan) -> None:
+        self.standing.open({0: plan})
+        self.left = plan.budget
 
     def _edit(self, plan: Plan, probe: Probe, strategy: Any) -> None:
-        population = self.rules.population
-        self.rules.ledger.edits[0] += population.edit({0: plan.edit}, probe)[0]
-        self.rules.edited[0] = self.rules.position[0]
-        anew = plan.edit.restarts or plan.edit.optimizer_state == "reset"
-        self.mirror.store(strategy.optimized_param_id, anew)
-        if plan.edit.selects:
-            after = self.look(strategy)
-            found = self.note(after)
-            self.birth = found if plan.edit.births else None
-            if any(plan.edit.prune) or any(plan.edit.recycle):
-                self.removal = measure_removal(probe, after, [0])[0]
+        changed = self.standing.edit(probe)
+        self.mirror.store(strategy.optimized_param_id, plan.edit.restarts or plan.edit.optimizer_state == "reset")
+        if changed:
+            self.standing.note_change(probe, self.look(strategy))

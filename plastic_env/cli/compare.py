@@ -28,15 +28,19 @@ def add(commands: Commands) -> None:
 
 def _compare(asked: argparse.Namespace) -> int:
     from plastic_env.study.compare import compare_all
-    from plastic_env.study.description import keep_study, other_versions
+    from plastic_env.study.description import keep_study, other_versions, unreadable
     from plastic_env.study.lock import alone_in
+    from plastic_env.study.notes import notes
 
     study = study_of(asked)
     out = folder_of(study, asked)
     study.cells()  # mistakes come before anything is written
-    foreign = other_versions(out)
+    remark = unreadable(out)
+    foreign = "" if remark else other_versions(out)
     if foreign:
-        print(f"plastic-env: {foreign} They stay where they are; what follows is run anew.", file=sys.stderr)
+        remark = f"{foreign} They stay where they are; what follows is run anew."
+    if remark:
+        print(f"plastic-env: {remark}", file=sys.stderr)
     with ExitStack() as closing:
         running = running_of(asked, out, closing)
         closing.enter_context(alone_in(out))
@@ -52,7 +56,7 @@ def _compare(asked: argparse.Namespace) -> int:
     for comparison in found.each:
         print(f"curves: {comparison.picture}", file=where)
     print(f"runs:   {out}/*.parquet", file=where)
-    for note in found.finished.study.notes():
+    for note in notes(found.finished.study):
         print(f"note:   {note}", file=where)
     for complaint in found.complaints:
         print(f"plastic-env: {complaint}", file=sys.stderr)

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from plastic_env.errors import InvalidSetting, named_value
+from plastic_env.errors import InvalidSetting
+from plastic_env.plain import named_value
 
 if TYPE_CHECKING:
     from plastic_env.study.runner import Running
@@ -76,13 +77,15 @@ def study_of(asked: argparse.Namespace, written: str | None = None) -> Study:
     """The study that the options describe. written: where it is described, if not in --study.
 
     Raises:
-        PlasticEnvError: they describe none.
+        InvalidSetting: the study is given twice. PlasticEnvError: they describe none.
     """
     from plastic_env.agents import DEMO
     from plastic_env.study.description import load_study
     from plastic_env.study.sweep import Study
     from plastic_env.study.values import spread
 
+    if written and asked.study:
+        raise InvalidSetting(f"The study is given twice: {written}, and --study {asked.study}; give one.")
     written = written or asked.study
     study = load_study(written) if written else Study(SCENARIO, DEMO, 8)
     changes: dict[str, Any] = {}
@@ -126,9 +129,8 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--checkpoint-minutes",
         type=float,
-        default=10.0,
         metavar="M",
-        help="how often runs that take long are kept, so that they can go on from there (default: %(default)g)",
+        help="how often runs that take long are kept, so that they can go on from there (default: 10)",
     )
     group.add_argument(
         "--track",
@@ -148,15 +150,9 @@ def running_of(asked: argparse.Namespace, folder: Path, closing: ExitStack) -> R
     from plastic_env.study.runner import Running
     from plastic_env.study.tracking import open_sink
 
-    if asked.threads is not None and asked.threads < 1:
-        raise InvalidSetting(f"--threads is {asked.threads}; give a whole number of at least 1.")
-    running = Running(
-        asked.threads,
-        asked.backend,
-        asked.address,
-        overwrite=asked.overwrite,
-        checkpoint_minutes=asked.checkpoint_minutes,
-    )
+    running = Running(asked.threads, asked.backend, asked.address, overwrite=asked.overwrite)
+    if asked.checkpoint_minutes is not None:
+        running = replace(running, checkpoint_minutes=asked.checkpoint_minutes)
     sinks = [open_sink(name, folder) for name in asked.track]
     for sink in sinks:
         closing.callback(sink.close)

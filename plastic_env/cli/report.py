@@ -26,7 +26,7 @@ def add(commands: Commands) -> None:
 
 
 def _report(asked: argparse.Namespace) -> int:
-    from plastic_env.study.report import Asked, write_report
+    from plastic_env.study.report import ReportSettings, write_report
 
-    print(f"report: {write_report(asked.folder, asked.out, Asked(asked.question, asked.reference))}")
+    print(f"report: {write_report(asked.folder, asked.out, ReportSettings(asked.question, asked.reference))}")
     return 0

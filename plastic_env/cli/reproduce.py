@@ -43,7 +43,7 @@ def add(commands: Commands) -> None:
 def _reproduce(asked: argparse.Namespace) -> int:
     from plastic_env.errors import look_up
     from plastic_env.study.backends import cores
-    from plastic_env.study.claims import cost, page
+    from plastic_env.study.claims import bill, page
     from plastic_env.study.claims.evidence import Evidence
     from plastic_env.study.claims.protocol import SIZES
 
@@ -55,16 +55,22 @@ def _reproduce(asked: argparse.Namespace) -> int:
     with ExitStack() as closing:
         running = running_of(asked, out, closing)
         if asked.dry_run:
-            print(cost.as_table(cost.bills(protocol), running.threads or cores()))
+            print(bill.as_table(bill.bills(protocol, names), running.threads or cores()))
             return 0
         evidence = Evidence(out, running)
-        found: dict[str, page.Asked] = {}
+        found: dict[str, page.Judged] = {}
         for name in names:
             found |= page.ask([name], protocol, evidence)
             print(f"{name}: {found[name].claim.says} {found[name].verdict}", file=sys.stderr, flush=True)
     target = asked.page or out / "claims.md"
     command = ["plastic-env", "reproduce", *(asked.claims or ["all"]), "--size", asked.size]
-    command += ["--images", Path(asked.images).name] if asked.images else []
+    command += ["--images", _without_folder(asked.images)] if asked.images else []
     print(page.write_page(target, found, protocol, shlex.join(command), evidence))
     print(f"page: {target}\nruns: {out}/*.parquet", file=sys.stderr)
     return 1 if evidence.failures or any(one.answer is None for one in found.values()) else 0
+
+
+def _without_folder(data: str) -> str:
+    """A data set as it is named on a page that others read: of KIND:PATH, where the path leads is this machine's."""
+    kind, colon, path = data.rpartition(":")
+    return f"{kind}{colon}{Path(path).name}"

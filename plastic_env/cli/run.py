@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
         description="Run all that isn't finished of a study: scenarios x methods x values x seeds.",
     )
     run.add_argument("described", nargs="?", metavar="STUDY", help="as --study; other options change parts of it")
-    run.add_argument("--out", type=Path, metavar="DIR", help="results folder (default: results/<name of the file>)")
+    run.add_argument("--out", type=Path, metavar="DIR", help="results folder (default: results/<name of the study>)")
     add_study(run)
     add_running(run)
     run.set_defaults(run=_run, kept=KEPT)
@@ -53,8 +53,9 @@ def _resume(asked: argparse.Namespace) -> int:
 
 
 def _carry_out(study: Study, folder: Path, asked: argparse.Namespace) -> int:
-    from plastic_env.study.description import check_versions, keep_study
+    from plastic_env.study.description import check_versions, keep_study, replaced
     from plastic_env.study.lock import alone_in
+    from plastic_env.study.notes import notes
     from plastic_env.study.runner import run_study
     from plastic_env.study.status import status
 
@@ -64,11 +65,14 @@ def _carry_out(study: Study, folder: Path, asked: argparse.Namespace) -> int:
     with ExitStack() as closing:
         running = running_of(asked, folder, closing)
         closing.enter_context(alone_in(folder))
+        remark = replaced(study, folder)
+        if remark:
+            print(f"plastic-env: {remark}", file=sys.stderr)
         keep_study(study, folder)
         finished = run_study(study, folder, running)
     found = status(study, folder)
     print(found.text)
-    for note in finished.study.notes():
+    for note in notes(finished.study):
         print(f"note: {note}")
     print(f"results: {folder}")
     if found.failed:
@@ -77,7 +81,7 @@ def _carry_out(study: Study, folder: Path, asked: argparse.Namespace) -> int:
 
 
 def _status(asked: argparse.Namespace) -> int:
-    from plastic_env.study.description import load_study, other_versions
+    from plastic_env.study.description import TO_DO, load_study, other_versions
     from plastic_env.study.status import status
 
     folder = _folder(asked.described, asked.out)
@@ -85,14 +89,16 @@ def _status(asked: argparse.Namespace) -> int:
     print(found.text)
     warning = other_versions(folder)
     if warning:
-        print(f"plastic-env: {warning}", file=sys.stderr)
+        print(f"plastic-env: {warning} {TO_DO}", file=sys.stderr)
     return 1 if found.failed else 0
 
 
 def _folder(described: str | None, out: Path | None) -> Path:
     """Where a study's results are, unless it is said."""
+    from plastic_env.study.description import name_of
+
     if out is not None:
         return out
     if described and Path(described).is_dir():
         return Path(described)
-    return Path("results") / (Path(described.rpartition("/")[2].partition(":")[0]).stem if described else "study")
+    return Path("results") / (name_of(described) if described else "study")

@@ -38,8 +38,9 @@ def add(commands: Commands) -> None:
 
 
 def _ticket(asked: argparse.Namespace) -> int:
+    from plastic_env.study.notes import notes
+    from plastic_env.study.report.tickets import as_json, as_table
     from plastic_env.study.ticket import tickets
-    from plastic_env.study.ticket_report import as_json, as_table
 
     if not asked.study:
         asked.methods, asked.scenario = asked.methods or METHODS, asked.scenario or SCENARIO
@@ -53,7 +54,7 @@ def _ticket(asked: argparse.Namespace) -> int:
     print(json.dumps(told, indent=2) if asked.json else f"\n{as_table(found.methods)}\n")
     where = sys.stderr if asked.json else sys.stdout
     print(f"picture: {found.picture}\nruns:    {out}/*.parquet", file=where)
-    for note in study.notes():
+    for note in notes(found.cycles.study):
         print(f"note:    {note}", file=where)
     for complaint in found.complaints:
         print(f"plastic-env: {complaint}", file=sys.stderr)

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from plastic_env.env.episode import Outcome, Plan
-from plastic_env.env.lifetime import Lifetime
+from plastic_env.env.standing import Standing
 from plastic_env.errors import InvalidAction, look_up
 from plastic_env.learner.diagnostics import LOG_PARITY_LIMIT
 from plastic_env.learner.edits import KINDS, REWINDS, Edit, check_edit, clip_edit
@@ -76,7 +76,7 @@ class EpisodeSpec:
     boundaries: str
 
     @staticmethod
-    def of(lifetime: Lifetime) -> EpisodeSpec:
+    def of(lifetime: Standing) -> EpisodeSpec:
         """The spec of a lifetime's episodes."""
         settings = lifetime.settings
         learner = settings.learner
@@ -173,7 +173,7 @@ class Codec:
         UnknownName: no such treatment.
     """
 
-    def __init__(self, lifetime: Lifetime, illegal: str = "clip") -> None:
+    def __init__(self, lifetime: Standing, illegal: str = "clip") -> None:
         look_up(ILLEGAL, illegal, "treatment of illegal edits")
         self.lifetime, self.illegal = lifetime, illegal
         self.spec = EpisodeSpec.of(lifetime)
@@ -205,7 +205,7 @@ class Codec:
         cap, ones = life.settings.compute_cap, np.ones(len(m))
         whole = {
             "progress": life.position[m] / life.updates,
-            "since_edit": _squash(life.position[m] - life.edited[m], 100),
+            "since_edit": _squash(life.position[m] - life.last_edit[m], 100),
             "accuracy": life.accuracy[m],
             "accuracy_change": life.accuracy_change[m],
             "loss": _squash(life.loss[m], 1),

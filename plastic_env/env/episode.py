@@ -102,8 +102,8 @@ class Ledger:
     """Multiply-accumulates of n learners, [n] int64 each, at live width.
 
     training, probes, edits: forward and backward passes of training, of probes, and of what scores units for edits.
-    tests: those of tests are the researcher's, not the learner's. They are counted, but not charged, since what is
-        charged tells of them.
+    tests: those of tests are the researcher's, not the learner's. They are counted, but not part of `total`,
+        since an agent could read from its charges that a task has ended.
     """
 
     training: np.ndarray

@@ -7,32 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from plastic_env.env.episode import EpisodeSettings, Ledger, Outcome, Plan, Start
+from plastic_env.env.episode import EpisodeSettings, Outcome, Plan, Start
 from plastic_env.env.evaluation import test_accuracy, tested_tasks
+from plastic_env.env.standing import Standing
 from plastic_env.errors import InvalidEdit, InvalidSetting, InvalidSnapshot, is_whole
 from plastic_env.learner import snapshots
-from plastic_env.learner.cohorts import CohortPoint
 from plastic_env.learner.compute import forward_macs
-from plastic_env.learner.edits import Edit, check_edit
-from plastic_env.learner.founders import Slots, check_live_slots
-from plastic_env.learner.population import Population
-from plastic_env.learner.probing import Diagnosis, Probe, Removal, diagnose, measure_cohorts, measure_removal
+from plastic_env.learner.edits import check_edit
+from plastic_env.learner.probing import Probe
 from plastic_env.learner.snapshots import Captured
 from plastic_env.streams.stream import Scenario, TaskStream
 
 CHUNK_BYTES = 64 * 2**20  # inputs laid out at a time
 CHUNK_UPDATES = 64
 Onlooker = Callable[[int, Plan, np.ndarray], None]
-_ARRAYS = ("position", "edited", "accuracy", "accuracy_change", "loss", "at_shift", "over")  # of Lifetime, [n] each
 
 
-class Lifetime:
+class Lifetime(Standing):
     """n independent episodes under one set of rules.
 
     Args:
@@ -63,42 +59,23 @@ class Lifetime:
             )
         if not isinstance(settings, EpisodeSettings):
             raise InvalidSetting(f"settings is {settings!r}; give plastic_env.EpisodeSettings(...).")
-        self.scenario, self.settings = scenario, settings
         example = scenario.stream(0)
-        self.updates, self.batch_size = example.updates, example.batch_size
-        self.population = Population(
+        super().__init__(
+            example.signature,
+            example.updates,
+            example.batch_size,
+            settings,
             n,
-            example.signature.inputs,
-            example.signature.outputs,
-            settings.learner,
-            loss=example.signature.loss,
             device=device,
             dtype=dtype,
+            threads=threads,
         )
+        self.scenario = scenario
         self.streams: list[TaskStream] = [example] * n
-        self.ledger = Ledger.of(n)
-        self.position = np.zeros(n, dtype=np.int64)  # updates of the stream used up
-        self.edited = np.zeros(n, dtype=np.int64)  # position of the latest edit
-        self.accuracy = np.zeros(n)  # mean online accuracy of the latest step
-        self.accuracy_change = np.zeros(n)  # against the step before
-        self.loss = np.zeros(n)  # mean online loss of the latest step
-        self.at_shift = np.zeros(n, dtype=bool)
-        self.over = np.ones(n, dtype=bool)
-        samples = min(settings.probe_samples, self.updates * self.batch_size)
-        if self.population.network.undefined(min(self.batch_size, samples)):
-            raise InvalidSetting(
-                f"Batches hold {self.batch_size} sample(s) and probes {samples}; batch normalisation needs at least 2 "
-                "in each: choose others, or norm='layer'."
-            )
-        self._probe_x = torch.zeros(n, samples, example.signature.features)
-        self._probe_y = example.signature.targets(n, samples)
-        self._cohorts: dict[int, list[CohortPoint]] = {}  # seen in the present step
+        self._probe_x = torch.zeros(n, self.probe_samples, example.signature.features)
+        self._probe_y = example.signature.targets(n, self.probe_samples)
         self._onlooker: Onlooker | None = None
         self._look_every = 1
-        self.diagnosis = _blank_diagnosis(n, len(settings.learner.slots))
-
-    def __len__(self) -> int:
-        return len(self.population)
 
     def begin(self, rngs: Mapping[int, np.random.Generator], starts: Mapping[int, Start] | None = None) -> None:
         """Start new episodes for the given members; each generator decides its learner and its stream.
@@ -106,32 +83,14 @@ class Lifetime:
         starts: of those members whose learners are to begin otherwise than their settings and generators say.
 
         Raises:
-            InvalidSetting: a start of a member who isn't to begin, or a mask that doesn't fit; nothing has changed.
+            InvalidSetting, InvalidEdit: no such learner, no generator, a start of a member who isn't to begin, or a
+                mask that doesn't fit; nothing has changed.
         """
-        starts = starts or {}
-        if not set(starts) <= set(rngs):
-            raise InvalidSetting(f"starts names {sorted(starts)}, but those who begin are {sorted(rngs)}.")
-        masks = {member: start.live_slots for member, start in starts.items() if start.live_slots is not None}
-        check_live_slots(masks, self.population.capacity)
         with _one_torch_thread():
-            self._begin(rngs, {member: start.draw for member, start in starts.items()}, masks)
-
-    def _begin(
-        self, rngs: Mapping[int, np.random.Generator], draws: Mapping[int, int], masks: Mapping[int, Slots]
-    ) -> None:
-        learners = {}
-        for member, rng in rngs.items():
-            stream_seed, learner_seed = (int(seed) for seed in rng.integers(2**63, size=2))
-            draw = draws.get(member, 0)
-            self.streams[member] = self.scenario.stream(stream_seed)
-            learners[member] = np.random.default_rng([learner_seed, draw] if draw else learner_seed)
-            self._remember(member, *self._first_batches(self.streams[member]))
-        self.population.begin(learners, masks)
-        members = list(rngs)
-        for values in (*vars(self.ledger).values(), *(getattr(self, name) for name in _ARRAYS)):
-            values[members] = 0
-        self._probe(members)
-        self._cohorts.clear()
+            for member, seed in self.begin_learners(rngs, starts).items():
+                self.streams[member] = self.scenario.stream(seed)
+                self._remember(member, *self._first_batches(self.streams[member]))
+            self.probe(list(rngs))
 
     def check(self, member: int, plan: Plan) -> None:
         """Raise `InvalidEdit` if `plan` can't be carried out now."""
@@ -160,45 +119,19 @@ class Lifetime:
             return self._step(plans)
 
     def _step(self, plans: Mapping[int, Plan]) -> dict[int, Outcome]:
-        members, start = list(plans), self.position.copy()
-        spent = self.ledger.total
-        births, removals = self._edit(plans)
-        scores = self._train(plans)
-        plasticity = self._measure_plasticity(self._probe(members))
-        tests = {member: self._test(member) for member in members}
-        self._note_shifts(members)
+        self.open(plans)
+        self._edit([member for member, plan in plans.items() if not plan.edit.empty])
+        self._train({member: plan.budget for member, plan in plans.items()})
+        plasticity = self._measure_plasticity(self.probe(list(plans)))
         outcomes = {}
-        for member, plan in plans.items():
-            accuracy, loss = scores[member]
-            finite = loss[np.isfinite(loss)]
-            self.accuracy_change[member] = accuracy.mean() - self.accuracy[member]
-            self.accuracy[member], self.loss[member] = accuracy.mean(), finite.mean() if finite.size else 0.0
-            diverged = bool(self.population.state.frozen[member])
-            ended = diverged or self.position[member] == self.updates
-            capped = self.settings.compute_cap is not None and self.ledger.total[member] >= self.settings.compute_cap
-            self.over[member] = ended or capped
-            outcomes[member] = Outcome(
-                plan=plan,
-                start=int(start[member]),
-                stop=int(self.position[member]),
-                accuracy=accuracy,
-                loss=loss,
-                live=self.population.live(member),
-                newborns=_newborns(plan.edit, len(self.population.capacity)),
-                birth=births.get(member),
-                end=_row(self.diagnosis, member),
-                removal=removals.get(member),
+        for member in plans:
+            stream, stop = self.streams[member], int(self.position[member])
+            outcomes[member] = self.close(
+                member,
+                weights=stream.weights(self.steps[member].start, stop),
+                shift=self.settings.boundaries == "decision" and stream.is_shift(stop),
                 plasticity=plasticity.get(member),
-                tests=tuple(tests[member].values()),
-                tested=tuple(tests[member]),
-                cohorts=tuple(self._cohorts.pop(member, ())),
-                macs=int(self.ledger.total[member] - spent[member]),
-                weights=self.streams[member].weights(int(start[member]), int(self.position[member])),
-                stream_updates=self.updates,
-                shift=bool(self.at_shift[member]),
-                diverged=diverged,
-                terminated=bool(ended),
-                truncated=bool(capped and not ended),
+                tests=self._test(member),
             )
         return outcomes
 
@@ -218,11 +151,14 @@ class Lifetime:
 
     def glance(self, member: int) -> Probe:
         """What a probe of one learner shows now. Nobody is charged for it, and nothing changes."""
-        frozen = self.population.state.frozen
-        before = frozen.copy()  # a probe freezes those whose loss is not finite
+        with _one_torch_thread(), self.only_looking():
+            return self._look([member])
+
+    def probe(self, members: Sequence[int]) -> Probe:
+        """Measure `members` on the samples they were trained on last, charge them for it, and note what it shows."""
         with _one_torch_thread():
-            probe = self.population.probe(self._probe_x[[member]], self._probe_y[[member]], [member])
-        frozen[:] = before
+            probe = self._look(members)
+            self.note(probe)
         return probe
 
     def capture(self, members: Sequence[int] | None = None) -> Captured:
@@ -256,32 +192,22 @@ class Lifetime:
 
     def _arrays(self) -> dict[str, np.ndarray]:
         """All per-learner arrays [n, ...] by name."""
-        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        arrays = {name: getattr(self, name) for name in self.ARRAYS}
         for part in ("ledger", "diagnosis"):
             arrays |= {f"{part}.{name}": values for name, values in vars(getattr(self, part)).items()}
         return arrays
 
-    def _edit(self, plans: Mapping[int, Plan]) -> tuple[dict[int, Diagnosis], dict[int, Removal]]:
-        """Carry out all edits as one transaction; return the diagnoses at birth of those with births, and what was
-        removed of those that lost units."""
-        edits = {member: plan.edit for member, plan in plans.items() if not plan.edit.empty}
-        if not edits:
-            return {}, {}
-        members = list(edits)
-        # the same probe as at the end of the latest step, which has been charged for
-        probe = self.population.probe(self._probe_x[members], self._probe_y[members], members)
-        # weights may have blown up in the very last update: such a learner has no future to edit
-        edits = {member: edit for member, edit in edits.items() if not self.population.state.frozen[member]}
-        for member, macs in self.population.edit(edits, probe).items():
-            self.ledger.edits[member] += macs
-            self.edited[member] = self.position[member]
-        changed = [member for member, edit in edits.items() if edit.selects]
-        if not changed:
-            return {}, {}
-        after = self._probe(changed)
-        births = {member: _row(self.diagnosis, member) for member in changed if edits[member].births}
-        lost = [member for member in changed if any(edits[member].prune) or any(edits[member].recycle)]
-        return births, measure_removal(probe, after, lost) if lost else {}
+    def _look(self, members: Sequence[int]) -> Probe:
+        return self.population.probe(self._probe_x[members], self._probe_y[members], members)
+
+    def _edit(self, members: Sequence[int]) -> None:
+        """Carry out all edits as one transaction, and look at what they did."""
+        if not members:
+            return
+        before = self._look(members)  # the same as at the end of the latest step, which has been charged for
+        changed = self.edit(before)
+        if changed:
+            self.note_change(before, self._look(changed))
 
     def _allowed(self, member: int, budget: int) -> int:
         """Updates until the budget, the stream, the task (if its end is for deciding) or the cap ends."""
@@ -293,13 +219,12 @@ class Lifetime:
             allowed = min(allowed, -(-left // self._update_macs(member)))
         return max(1, allowed)
 
-    def _train(self, plans: Mapping[int, Plan]) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    def _train(self, budgets: Mapping[int, int]) -> None:
         """Train each member for its budget; those that are done drop out of the stack."""
-        left = {member: self._allowed(member, plan.budget) for member, plan in plans.items()}
-        parts: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {member: [] for member in plans}
+        left = {member: self._allowed(member, budget) for member, budget in budgets.items()}
         while left:
             for member in left:
-                self._let_look(member, plans[member], parts[member])
+                self._let_look(member)
             # frozen learners ride along unseen: matrix kernels may depend on how many are stacked,
             # and the others' results must not depend on somebody's divergence
             stack = [m for m in range(len(self)) if m in left or self.population.state.frozen[m]]
@@ -309,18 +234,16 @@ class Lifetime:
             for column, member in enumerate(stack):
                 if member not in left:
                     continue
-                parts[member].append((scores.accuracy[:, column], scores.loss[:, column]))
-                self.position[member] += k
-                self.ledger.training[member] += k * self._update_macs(member)
+                self.note_training(member, scores.accuracy[:, column], scores.loss[:, column], self.batch_size)
                 self._remember(member, x[:, column], y[:, column])
                 left[member] -= k
                 if left[member] == 0 or self.population.state.frozen[member]:
                     del left[member]
-        return {member: _concatenate(part) for member, part in parts.items()}
 
-    def _let_look(self, member: int, plan: Plan, parts: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    def _let_look(self, member: int) -> None:
         if self._onlooker is not None and self.position[member] % self._look_every == 0:
-            self._onlooker(member, plan, np.concatenate([np.zeros(0), *(accuracy for accuracy, _ in parts)]))
+            step = self.steps[member]
+            self._onlooker(member, step.plan, np.concatenate([np.zeros(0), *step.accuracy]))
 
     def _until_look(self, member: int) -> int:
         """Updates until the onlooker is to see this learner again."""
@@ -357,18 +280,6 @@ class Lifetime:
         again = -(-wanted // len(x))
         return torch.cat([x] * again), torch.cat([y] * again)
 
-    def _probe(self, members: Sequence[int]) -> Probe:
-        """Measure `members` on their probe batches, and charge them for it."""
-        probe = self.population.probe(self._probe_x[members], self._probe_y[members], members)
-        found = diagnose(probe, ranks=self.settings.ranks)
-        for name, values in vars(found).items():
-            getattr(self.diagnosis, name)[members] = values
-        for member, points in measure_cohorts(probe).items():
-            self._cohorts.setdefault(member, []).extend(points)
-        for member in members:
-            self.ledger.probes[member] += self._probe_x.shape[1] * self.population.training_macs(member)
-        return probe
-
     def _measure_plasticity(self, probe: Probe) -> dict[int, float]:
         """By member, if it is to be measured."""
         if not self.settings.plasticity:
@@ -387,11 +298,6 @@ class Lifetime:
             self.ledger.tests[member] += macs
         return found
 
-    def _note_shifts(self, members: Sequence[int]) -> None:
-        for member in members:
-            at = int(self.position[member])
-            self.at_shift[member] = self.settings.boundaries == "decision" and self.streams[member].is_shift(at)
-
     def _update_macs(self, member: int) -> int:
         return self.batch_size * self.population.training_macs(member)
 
@@ -408,21 +314,3 @@ def _one_torch_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _newborns(edit: Edit, layers: int) -> tuple[int, ...]:
-    return tuple(np.add(edit.counts("grow", layers), edit.counts("recycle", layers)).tolist())
-
-
-def _concatenate(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    accuracy, loss = zip(*parts, strict=True)
-    return np.concatenate(accuracy), np.concatenate(loss)
-
-
-def _blank_diagnosis(n: int, layers: int) -> Diagnosis:
-    blank = {f.name: np.zeros((n, layers)) for f in fields(Diagnosis)}
-    return Diagnosis(**blank | {"loss": np.zeros(n), "comparable": np.zeros((n, layers), dtype=bool)})
-
-
-def _row(diagnosis: Diagnosis, member: int) -> Diagnosis:
-    return replace(diagnosis, **{name: values[member].copy() for name, values in vars(diagnosis).items()})

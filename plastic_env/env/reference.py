@@ -56,7 +56,7 @@ def fresh_accuracy(
     return np.concatenate(parts)
 
 
-def relative_plasticity(accuracy: np.ndarray, fresh: np.ndarray) -> float:
+def relative_accuracy(accuracy: np.ndarray, fresh: np.ndarray) -> float:
     """Online accuracy [updates] over that of a fresh network on the same batches; below 1, plasticity has been lost.
 
     Where the fresh network gets nothing right, the ratio is 1 if the learner gets nothing right either, else infinite.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -81,7 +79,7 @@ class Frame:
         return float(latest.mean()) if len(latest) else float("nan")
 
 
-def take(
+def frame_of(
     life: Lifetime,
     outcomes: Sequence[Outcome],
     colour: str = "age",
@@ -160,16 +158,6 @@ def last_edit(frame: Frame) -> str:
     if edit.rewind != "none":
         done.append(f"rewind ({edit.rewind})")
     return f"last edit at update {at}: {', '.join(done)}"
-
-
-def possible_modes() -> list[str]:
-    """The render modes that can be had here: no window without a display."""
-    return [mode for mode in RENDER_MODES if mode != "human" or has_display()]
-
-
-def has_display() -> bool:
-    """Whether windows can be opened, as far as the environment tells."""
-    return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 def _listed(units: Sequence[int]) -> str:

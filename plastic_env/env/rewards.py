@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from torch import Tensor
 
 from plastic_env.env.episode import Outcome
 from plastic_env.errors import InvalidSetting, look_up
@@ -31,6 +36,18 @@ def find_reward(reward: str | Reward) -> Reward:
     return look_up(REWARDS, reward, "reward")
 
 
+def worth(reward: Reward, outcome: Outcome) -> float:
+    """What a step was worth by a reward.
+
+    Raises:
+        InvalidSetting: the reward returned something else than one number.
+    """
+    found: Any = reward(outcome)
+    if not isinstance(found, (Real, np.bool_, np.ndarray, Tensor)) or getattr(found, "ndim", 0) > 0:
+        raise InvalidSetting(f"The reward {_name(reward)} returned {found!r}; let it return a number.")
+    return float(found)
+
+
 def _check_takes_outcome(reward: Reward) -> None:
     try:
         signature = inspect.signature(reward)
@@ -39,11 +56,14 @@ def _check_takes_outcome(reward: Reward) -> None:
     try:
         signature.bind("an outcome")
     except TypeError as error:
-        name = getattr(reward, "__name__", type(reward).__name__)
         raise InvalidSetting(
-            f"The reward {name}{signature} can't be called with an outcome alone ({error}); give a function of one "
-            "Outcome that returns a number, such as lambda outcome: outcome.accuracy.mean()."
+            f"The reward {_name(reward)}{signature} can't be called with an outcome alone ({error}); give a function "
+            "of one Outcome that returns a number, such as lambda outcome: outcome.accuracy.mean()."
         ) from error
+
+
+def _name(reward: Reward) -> str:
+    return getattr(reward, "__name__", type(reward).__name__)
 
 
 REWARDS: dict[str, Reward] = {"online_accuracy": online_accuracy}

@@ -15,10 +15,10 @@ from plastic_env.env.encoding import Action, Codec, EpisodeSpec, Observation
 from plastic_env.env.episode import EpisodeSettings, Outcome, Plan
 from plastic_env.env.lifetime import Lifetime
 from plastic_env.env.picture import Painter
-from plastic_env.env.rendering import COLOURS, RENDER_MODES, Frame, as_text, possible_modes, take
-from plastic_env.env.rewards import Reward, find_reward
-from plastic_env.env.window import Window, check_display
-from plastic_env.errors import InvalidEdit, look_up
+from plastic_env.env.rendering import COLOURS, RENDER_MODES, Frame, as_text, frame_of
+from plastic_env.env.rewards import Reward, find_reward, worth
+from plastic_env.env.window import Window, check_display, possible_modes
+from plastic_env.errors import InvalidEdit, InvalidSnapshot, look_up
 from plastic_env.learner import snapshots
 from plastic_env.streams.stream import Scenario
 
@@ -28,8 +28,8 @@ PICTURES = 200  # of a life in a window
 class PlasticEnv(gymnasium.Env[Observation, Action]):
     """Edit a network while it learns from a task stream.
 
-    Observation: `Dict(global=Box[7], layers=Box[editable layers, 12])`, float32 in [-1, 1]; the fields are
-        listed in `plastic_env.env.encoding`.
+    Observation: `Dict(global=Box[fields], layers=Box[editable layers, fields])`, float32 in [-1, 1]: one column for
+        each of `GLOBAL_FIELDS` and of `LAYER_FIELDS` in `plastic_env.env.encoding`.
     Action: `Dict`: units to `grow`, `prune`, `recycle` in each editable layer (MultiDiscrete); the rules that
         select them, the `insertion`, `optimizer_state` and `trainability` of newborns, and what to `rewind` to
         (Discrete); `transfer_bias`, `store` and `reset` (Discrete(2)); `budget` (Discrete, from 1): updates to
@@ -119,7 +119,7 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
         info = self.codec.info(0, requested, outcome)
         if self.render_mode == "human":
             self.render()
-        return self.codec.observe(0), self.reward(outcome), outcome.terminated, outcome.truncated, info
+        return self.codec.observe(0), worth(self.reward, outcome), outcome.terminated, outcome.truncated, info
 
     def save(self, path: str | Path) -> None:
         """Write a snapshot: learner, position in the stream, generators. Outcomes of the past are not in it."""
@@ -130,9 +130,12 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
         """Go on from a snapshot, bit for bit as if never interrupted; returns what `reset` returns.
 
         Raises:
-            InvalidSnapshot: it can't be read, is damaged, or was made by an environment with other settings.
+            InvalidSnapshot: it can't be read, is damaged, holds something else, or was made by an environment with
+                other settings.
         """
         captured = snapshots.load(Path(path))
+        if not {"lifetime", "generator"} <= captured.keys():
+            raise InvalidSnapshot(f"{path} holds no environment; load one that PlasticEnv.save wrote.")
         self.lifetime.restore(captured["lifetime"])
         self.np_random.bit_generator.state = json.loads(captured["generator"])
         self.outcomes = []
@@ -167,7 +170,7 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
             modes = ", ".join(map(repr, self.metadata["render_modes"]))
             gymnasium.logger.warn(f"render() does nothing without a render_mode; make the env with one of {modes}.")
             return None
-        frame = take(self.lifetime, self.outcomes, self.colour)
+        frame = frame_of(self.lifetime, self.outcomes, self.colour)
         if self.render_mode == "ansi":
             return as_text(frame)
         image = self._paint(frame)
@@ -183,12 +186,12 @@ class PlasticEnv(gymnasium.Env[Observation, Action]):
             self._window = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Copies draw for themselves."""
+        """A copy opens no window and makes its own painter."""
         return {**vars(self), "_painter": None, "_window": None}
 
     def _follow(self, member: int, plan: Plan, accuracy: np.ndarray) -> None:
         """Show what happens in the midst of a step."""
-        self._show(self._paint(take(self.lifetime, self.outcomes, self.colour, plan, accuracy)))
+        self._show(self._paint(frame_of(self.lifetime, self.outcomes, self.colour, plan, accuracy)))
 
     def _paint(self, frame: Frame) -> np.ndarray:
         if self._painter is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import gymnasium
@@ -15,7 +16,7 @@ from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
 from plastic_env.env.encoding import Action, Codec, EpisodeSpec, Observation
 from plastic_env.env.episode import EpisodeSettings
 from plastic_env.env.lifetime import Lifetime
-from plastic_env.env.rewards import Reward, find_reward
+from plastic_env.env.rewards import Reward, find_reward, worth
 from plastic_env.errors import InvalidAction, InvalidSetting, is_whole
 from plastic_env.streams.stream import Scenario
 
@@ -26,7 +27,7 @@ class PlasticVectorEnv(VectorEnv[Observation, Action, np.ndarray]):
     Learner i with seed s lives the same life as a `PlasticEnv` reset with seed s, but for rounding. Autoreset is
     NEXT_STEP: the step after an episode's end ignores that learner's action and begins its next episode.
     Arguments as for `PlasticEnv`; observations, actions and infos are batched in Gymnasium's way: each of their arrays
-    has [n] in front. Nothing is drawn, so that `render_mode` is None.
+    has [n] in front. Nothing is rendered, so that `render_mode` is None.
 
     Raises:
         InvalidSetting, UnknownName: as `PlasticEnv`.
@@ -51,7 +52,7 @@ class PlasticVectorEnv(VectorEnv[Observation, Action, np.ndarray]):
         threads: int = 1,
     ) -> None:
         if render_mode is not None:
-            raise InvalidSetting(f"render_mode is {render_mode!r}; the vector environment draws nothing: give None.")
+            raise InvalidSetting(f"render_mode is {render_mode!r}; the vector environment renders nothing: give None.")
         if not is_whole(num_envs, 1):
             raise InvalidSetting(f"num_envs is {num_envs!r}; give a whole number of at least 1.")
         self.num_envs, self.render_mode = num_envs, None
@@ -83,7 +84,7 @@ class PlasticVectorEnv(VectorEnv[Observation, Action, np.ndarray]):
         return _stack(self.codec.action_space, actions)
 
     def reset(
-        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Begin new lives: of all learners, or of those that `options["reset_mask"]` (bool [n]) names.
 
@@ -124,7 +125,7 @@ class PlasticVectorEnv(VectorEnv[Observation, Action, np.ndarray]):
         for member in range(self.num_envs):
             outcome = outcomes.get(member)
             if outcome is not None:
-                rewards[member] = self.reward(outcome)
+                rewards[member] = worth(self.reward, outcome)
                 terminated[member], truncated[member] = outcome.terminated, outcome.truncated
             infos = self._add_info(infos, self.codec.info(member, requested.get(member), outcome), member)
         self._waiting = terminated | truncated
@@ -142,12 +143,19 @@ class PlasticVectorEnv(VectorEnv[Observation, Action, np.ndarray]):
             )
         return [dict(zip(actions, parts, strict=True)) for parts in zip(*actions.values(), strict=True)]
 
-    def _seeds(self, seed: int | list[int | None] | None) -> list[int | None]:
-        if seed is None or isinstance(seed, int):
-            return [None if seed is None else seed + i for i in range(self.num_envs)]
-        if len(seed) != self.num_envs:
-            raise InvalidSetting(f"{len(seed)} seeds for {self.num_envs} learners; give one each, or one int.")
-        return list(seed)
+    def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
+        given: Any = seed.tolist() if isinstance(seed, np.ndarray) else seed
+        if given is None:
+            return [None] * self.num_envs
+        if is_whole(given):
+            return [int(given) + i for i in range(self.num_envs)]
+        listed = isinstance(given, Sequence) and all(s is None or is_whole(s) for s in given)
+        if not listed or len(given) != self.num_envs:
+            raise InvalidSetting(
+                f"seed is {seed!r}; give a whole number of at least 0, or a list of {self.num_envs}: such a number or "
+                "None for each learner."
+            )
+        return [None if s is None else int(s) for s in given]
 
     def _begin(self, members: list[int]) -> None:
         if members:

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import numpy as np
 
-from plastic_env.env.rendering import has_display
+from plastic_env.env.rendering import RENDER_MODES
 from plastic_env.errors import InvalidSetting
 
 ADVICE = (
     "Choose render_mode='rgb_array' for images, or write a film with `plastic-env watch`; where there is a display, "
     "matplotlib needs a toolkit (Tk, Qt, GTK, ...), which the variable MPLBACKEND may name, such as TkAgg."
 )
+
+
+def possible_modes() -> list[str]:
+    """The render modes that can be had here: no window without a display."""
+    return [mode for mode in RENDER_MODES if mode != "human" or has_display()]
+
+
+def has_display() -> bool:
+    """Whether windows can be opened, as far as the environment tells."""
+    return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 def check_display() -> None:

@@ -140,13 +140,7 @@ class Population:
                 mask that doesn't fit the layers, or that names a learner who isn't to begin.
         """
         masks = live_slots or {}
-        self._check_members(rngs)
-        for member, rng in rngs.items():
-            if not isinstance(rng, np.random.Generator) or not isinstance(rng.bit_generator, np.random.PCG64):
-                raise InvalidSetting(f"Learner {member} is given {rng!r}; give numpy.random.default_rng(seed).")
-        if not set(masks) <= set(rngs):
-            raise InvalidSetting(f"live_slots names {sorted(masks)}, but those who begin are {sorted(rngs)}.")
-        check_live_slots(masks, self.capacity)
+        self.check_begin(rngs, masks)
         state = self.state
         initial = [layer.clone() for layer in state.initial]
         counters = {name: getattr(state, name).copy() for name in PER_LEARNER}
@@ -162,6 +156,16 @@ class Population:
                 values[member] = {"ids": sum(map(len, first[:-1])), "cohorts": 1}.get(name, 0)
         state = replace(state, initial=initial, phases=tuple(phases), **counters)
         self.state = with_units(state, units)
+
+    def check_begin(self, rngs: Mapping[int, np.random.Generator], masks: Mapping[int, Slots]) -> None:
+        """Raise what `begin` would, and change nothing."""
+        self._check_members(rngs)
+        for member, rng in rngs.items():
+            if not isinstance(rng, np.random.Generator) or not isinstance(rng.bit_generator, np.random.PCG64):
+                raise InvalidSetting(f"Learner {member} is given {rng!r}; give numpy.random.default_rng(seed).")
+        if not set(masks) <= set(rngs):
+            raise InvalidSetting(f"live_slots names {sorted(masks)}, but those who begin are {sorted(rngs)}.")
+        check_live_slots(masks, self.capacity)
 
     def widen_head(self, classes: Mapping[int, int]) -> None:
         """Give heads room for new classes: by member, how many there are to be from now on.

@@ -1,4 +1,4 @@
-"""Snapshots: everything that decides the future of learners, in one file of plain tensors and numbers.
+"""Snapshots: everything that decides the future of learners, in memory or in one file of plain tensors and numbers.
 
 A file is a header, a digest, and what `torch.save` makes of tensors, numbers and strings. It is read with
 `weights_only=True`: no code in a file is ever run.
@@ -33,9 +33,10 @@ def save(path: Path, captured: Captured) -> None:
 
     Raises:
         FileError: the file can't be written.
+        InvalidSnapshot: a trainability rule of somebody's own is in force.
     """
     buffer = io.BytesIO()
-    torch.save(captured, buffer)
+    torch.save(_plain(captured), buffer)
     content = buffer.getvalue()
     whole = HEADER + hashlib.sha256(content).digest() + content
     write_atomically(path, lambda unfinished: unfinished.write_bytes(whole))
@@ -76,7 +77,7 @@ def capture(population: Population, members: Sequence[int] | None = None) -> Cap
         "units": [
             torch.from_numpy(np.stack([getattr(units, name)[rows] for name in UNIT_FIELDS])) for units in state.units
         ],
-        "phases": [[_values(phase) for phase in state.phases[member]] for member in rows],
+        "phases": [list(state.phases[member]) for member in rows],
         "noise": [population.noise_rngs[member].get_state() for member in rows],
         "generators": [json.dumps(population.rngs[member].bit_generator.state) for member in rows],
     }
@@ -106,7 +107,7 @@ def restore(population: Population, captured: Captured) -> None:
         weights=captured["weights"].to(like, copy=True),
         moments=[flat.to(like, copy=True) for flat in captured["moments"]],
         unit_memory=[layer.to(like, copy=True) for layer in captured["unit_memory"]],
-        phases=tuple(tuple(_phase(values) for values in member) for member in captured["phases"]),
+        phases=tuple(tuple(map(_phase, member)) for member in captured["phases"]),
         checkpoint=[Layer(*(t.to(like, copy=True) for t in layer)) for layer in captured["checkpoint"]] or None,
         **{name: captured[name].numpy().copy() for name in PER_LEARNER},
     )
@@ -116,10 +117,22 @@ def restore(population: Population, captured: Captured) -> None:
         rng.bit_generator.state = json.loads(text)
 
 
+def _plain(captured: Any) -> Any:
+    """The same with phases as plain values."""
+    if isinstance(captured, dict):
+        return {name: _plain(value) for name, value in captured.items()}
+    if isinstance(captured, list):
+        return [_plain(value) for value in captured]
+    return _values(captured) if isinstance(captured, Phase) else captured
+
+
 def _values(phase: Phase) -> list[Any]:
     name = type(phase.rule).__name__
-    if name not in _RULES:
-        raise InvalidSnapshot(f"The trainability rule {name} is in force, which is not one of {', '.join(_RULES)}.")
+    if _RULES.get(name) is not type(phase.rule):
+        raise InvalidSnapshot(
+            f"The trainability rule {name} is in force; it can't be kept in a file: wait until it is over, or use one "
+            f"of {', '.join(_RULES)}."
+        )
     # numpy's scalars would have to be pickled
     settings = {
         key: value.item() if isinstance(value, np.generic) else value for key, value in vars(phase.rule).items()
@@ -127,6 +140,9 @@ def _values(phase: Phase) -> list[Any]:
     return [name, settings, phase.cohort, phase.since]
 
 
-def _phase(values: list[Any]) -> Phase:
-    name, settings, cohort, since = values
+def _phase(found: Phase | list[Any]) -> Phase:
+    """The phase, or the one that `_values` made these of."""
+    if isinstance(found, Phase):
+        return found
+    name, settings, cohort, since = found
     return Phase(_RULES[name](**settings), cohort, since)

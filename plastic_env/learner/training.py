@@ -117,10 +117,11 @@ def train_rows(rows: TrainingRows, x: Tensor, y: Tensor, *, state: State, regime
     """Make k updates of all learners in `rows`, group by group: a group's weights stay in the cache all along.
 
     x: [k, m, batch, ...] as `Network.accept` gives it. y: [k, m, batch] labels, or values [k, m, batch, outputs].
-    threads: that share the learners. What one learner computes doesn't depend on who computes the others.
+    threads: that share the learners, two or more each, since a single matrix is multiplied by another kernel than a
+        stack, and rounded otherwise. What one learner computes doesn't depend on who computes the others.
     """
     m = len(rows.members)
-    groups = max(threads, -(-m // _group(state, rows, y.shape[2]))) if m > 1 else 1
+    groups = max(1, min(threads, m // 2), -(-m // _group(state, rows, y.shape[2])))
     ends = [m * at // groups for at in range(1, groups + 1)]
     parts = [(start, stop) for start, stop in zip([0, *ends], ends, strict=False) if stop > start]
 

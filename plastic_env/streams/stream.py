@@ -38,7 +38,7 @@ class Signature:
 
     @staticmethod
     def of(data: Dataset, classes: int | None = None) -> Signature:
-        """Of telling the classes of a data set apart, or some other number of classes."""
+        """The signature of classifying `data`; `classes`: another number of outputs."""
         return Signature(data.shape or data.features, classes or data.classes)
 
     @property

@@ -6,6 +6,7 @@ import inspect
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,11 @@ def listed(kind: str) -> list[tuple[str, str]]:
         return [*((name, method.summary) for name, method in METHODS.items()), *others]
     if kind == "data":
         return [*DATASETS.items(), *PREFIXES.items()]
-    return [(f"{field}={name}", line(rule)) for field, table in _RULES.items() for name, rule in table.items()]
+    return [
+        (f"{field}={name}", line(rule) + _apart(rule, table))
+        for field, table in _RULES.items()
+        for name, rule in table.items()
+    ]
 
 
 def shown(name: str, folder: Path | None = None) -> str:
@@ -104,6 +109,14 @@ def line(thing: Any) -> str:
     """The first sentence of what is known of something with a name, without its source."""
     paragraph = " ".join(_text(thing).partition("\n\n")[0].split())
     return re.split(r"[.:]$|\. ", _SOURCE.sub("", paragraph))[0]
+
+
+def _apart(rule: Any, table: Table) -> str:
+    """The settings of a rule that others of its table share all but these with; "" if there is no such other."""
+    twins = [other for other in table.values() if type(other) is type(rule) and line(other) == line(rule)]
+    if len(twins) < 2:
+        return ""
+    return f" ({', '.join(f'{field.name}={getattr(rule, field.name):g}' for field in fields(rule))})"
 
 
 def _method(name: str) -> str:

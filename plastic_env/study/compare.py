@@ -81,10 +81,8 @@ def compare_all(study: Study, folder: Path, **running: Any) -> Comparisons:
         name = PICTURE if len(titles) == 1 else f"{PICTURE}-{label.replace('/', '_')}"
         results = finished.on(label)
         if not results:
-            why = [*finished.failed.values(), *(cell.error for cell in finished.cells if cell.error)]
-            raise AgentError(
-                f"Every run failed{'' if len(titles) == 1 else f' on {label}'}. {' '.join(dict.fromkeys(why))}"
-            )
+            where = "" if len(titles) == 1 else f" on {label}"
+            raise AgentError(f"Every run failed{where}. {' '.join(finished.reasons(label))}")
         figure = plasticity_figure(title, {method: measures.curves(runs) for method, runs in results.items()})
         picture = folder / f"{name}.png"
         write_atomically(picture, lambda path, figure=figure: figure.savefig(path, format="png", dpi=150))  # type: ignore[misc]

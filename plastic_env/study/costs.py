@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from plastic_env.errors import look_up
+from plastic_env.study.measures import online_accuracy
 from plastic_env.study.plots import Band
 from plastic_env.study.results import Result
 from plastic_env.study.stats import accuracy_within, cost_per_update, mean_bands
@@ -49,8 +50,7 @@ def within(results: Sequence[Result], of: str) -> Band:
         return Band(*(np.zeros(0),) * 4)
     whole = cost.sum(1).min()  # that every seed spends
     budgets = np.linspace(whole / POINTS, whole, POINTS)
-    accuracy = np.stack([result.online_accuracy() for result in results])
-    return Band(budgets, *mean_bands(accuracy_within(accuracy, cost, budgets)))
+    return Band(budgets, *mean_bands(accuracy_within(online_accuracy(results), cost, budgets)))
 
 
 def _of_run(result: Result, of: str) -> np.ndarray:

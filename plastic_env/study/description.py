@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import plastic_env
-from plastic_env.errors import FileError, InvalidSetting, look_up, named_value
+from plastic_env.errors import FileError, InvalidSetting, PlasticEnvError, look_up
 from plastic_env.files import write_atomically
-from plastic_env.study.methods import load_file
+from plastic_env.plain import named_value
+from plastic_env.study.modules import load_file, told
 from plastic_env.study.sweep import TUNE_SEEDS, Study, code_digest
 from plastic_env.study.values import as_settings, shortest
 
@@ -23,9 +24,11 @@ else:
 
 KEPT = "study.json"  # in a results folder
 NAME = "STUDY"  # what a module calls its study, unless another name is given
+TO_DO = "Go on with that version, choose another --out, or run all of it again with --overwrite."
 FORMS = "a file.toml, path/to/file.py:NAME, package.module:NAME, or a folder of results"
 _KEYS = ("scenarios", "methods", "seeds", "settings", "axes", "tune")
 _NEEDED = _KEYS[:3]
+_ENDINGS = (".toml", ".json", ".py")
 
 
 class Versions(NamedTuple):
@@ -47,9 +50,7 @@ def load_study(written: str) -> Study:
         FileError: there is no such file, or it can't be read. InvalidSetting: something else is written, or it holds
             no study. PlasticEnvError: the study makes no sense.
     """
-    place, _, name = written.rpartition(":")
-    if not (place and name.isidentifier()):
-        place, name = written, ""
+    place, name = _split(written)
     path = Path(place)
     if path.is_dir():
         return kept_study(path)[0]
@@ -68,6 +69,14 @@ def load_study(written: str) -> Study:
             f"{place}:NAME."
         )
     return found
+
+
+def name_of(written: str) -> str:
+    """What the folder of a study's results is called: the file or the last part of the module, and the object's name if
+    it isn't `NAME`."""
+    place, name = _split(written)
+    stem = Path(place).stem if Path(place).suffix in _ENDINGS else place.rpartition(".")[2]
+    return stem if name in ("", NAME) else f"{stem}-{name}"
 
 
 def from_plain(plain: Mapping[str, Any], where: str) -> Study:
@@ -170,9 +179,32 @@ def check_versions(folder: Path) -> None:
     """Raise `FileError` if a folder's results are those of other code, to which this one's don't belong."""
     why = other_versions(folder)
     if why:
-        raise FileError(
-            f"{why} Go on with that version, choose another --out, or run all of it again with --overwrite."
-        )
+        raise FileError(f"{why} {TO_DO}")
+
+
+def replaced(study: Study, folder: Path) -> str:
+    """What is to be said before `keep_study` replaces the record of another study; "" if it is of this one, or there is
+    none."""
+    why = unreadable(folder)
+    if why or not (folder / KEPT).is_file() or to_plain(kept_study(folder)[0]) == to_plain(study):
+        return why
+    return f"{folder} was of another study; from now on it is of this one. Finished runs of both stay."
+
+
+def unreadable(folder: Path) -> str:
+    """What is to be said before `keep_study` replaces a record that can't be read; "" if it can, or there is none."""
+    try:
+        if (folder / KEPT).is_file():
+            kept_study(folder)
+    except PlasticEnvError:
+        return f"{folder / KEPT} can't be read; it is written anew."
+    return ""
+
+
+def _split(written: str) -> tuple[str, str]:
+    """The place of a study, and the name of the object there, or ""."""
+    place, _, name = written.rpartition(":")
+    return (place, name) if place and name.isidentifier() else (written, "")
 
 
 def _from_toml(path: Path) -> Study:
@@ -200,6 +232,4 @@ def _module(path: Path, place: str) -> Any:
     try:
         return importlib.import_module(place)
     except (Exception, SystemExit) as error:
-        raise FileError(
-            f"The module {place} can't be imported: {type(error).__name__}: {error}; give {FORMS}."
-        ) from error
+        raise FileError(f"The module {place} can't be imported: {told(error)}; give {FORMS}.") from error

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from plastic_env.env.episode import Outcome, Plan
 from plastic_env.env.lifetime import Lifetime
 from plastic_env.env.picture import Painter
-from plastic_env.env.rendering import COLOURS, take
+from plastic_env.env.rendering import COLOURS, frame_of
 from plastic_env.errors import FileError, InvalidSetting, is_whole, look_up
 from plastic_env.files import write_atomically
 from plastic_env.study.living import live
@@ -99,7 +99,7 @@ def _shoot(run: Run, settings: FilmSettings, add: Add, show_progress: bool) -> F
 
     def look(plan: Plan | None = None, accuracy: np.ndarray | None = None) -> None:
         nonlocal frames
-        frame = take(life, outcomes, settings.colour, plan, accuracy)
+        frame = frame_of(life, outcomes, settings.colour, plan, accuracy)
         if not painters:
             painters.append(Painter(frame, title))
         add(painters[0].paint(frame))

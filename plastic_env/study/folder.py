@@ -15,7 +15,7 @@ from plastic_env.errors import FileError
 from plastic_env.study import measures
 from plastic_env.study.labels import Labels, Place
 from plastic_env.study.planned import Planned, planned
-from plastic_env.study.results import Result, read_result
+from plastic_env.study.results import ByScenario, Result, read_result
 
 KINDS = ("results", "tickets", "tuning")  # of runs
 NEEDED = ("scenario", "stream", "method", "agent", "seed", "updates", "shifts", "scored", "episode")
@@ -26,8 +26,6 @@ _COLUMNS = (
 _MEASURES = (measures.curves, measures.since_shift, measures.river, measures.survival, measures.spending)
 _ERRORS = ".error.json"
 MADE_BY = "`plastic-env run` or `compare`"
-
-Found = Mapping[str, Mapping[str, Sequence[Result]]]  # results by scenario and method, one for each seed
 
 
 @dataclass(frozen=True)
@@ -57,10 +55,10 @@ class Folder:
     planned: the studies that were to be run, and what of them is missing.
     """
 
-    results: Found
+    results: ByScenario
     failures: Sequence[Failure] = ()
-    tickets: Found = field(default_factory=dict)
-    tuning: Found = field(default_factory=dict)
+    tickets: ByScenario = field(default_factory=dict)
+    tuning: ByScenario = field(default_factory=dict)
     left_out: Sequence[str] = ()
     planned: Sequence[Planned] = ()
 

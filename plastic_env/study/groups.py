@@ -60,9 +60,11 @@ def _store(lives: Lives, folder: Path, overwrite: bool) -> None:
     """Write what has been lived, and what went wrong."""
     stacked = [[run.method_name, run.seed] for run in lives.runs]
     for member, run in enumerate(lives.runs):
+        if run.path(folder).exists() and not overwrite:
+            continue
         if member in lives.failures:
             write_failure(folder, run, *lives.failures[member])
-        elif overwrite or not run.path(folder).exists():
+        else:
             life = lives.lifetime
             live_slots = life.population.live_slots(member)
             write_run(folder, run, lives.decisions[member], stacked, life.streams[member], live_slots)

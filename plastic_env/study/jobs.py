@@ -67,8 +67,8 @@ class Job:
             yield self.failed(runs, f"{type(error).__name__}: {error}", traceback.format_exc())
 
     def failed(self, runs: Sequence[Run], why: str, trace: str = "") -> Report:
-        """Note that none of the group's missing runs can be had."""
-        missing = [run for run in runs if not is_stored(self.folder, run)]
+        """Note that none of the group's missing runs can be had; to be overwritten, all are missing."""
+        missing = [run for run in runs if self.overwrite or not is_stored(self.folder, run)]
         for run in missing:
             write_failure(self.folder, run, why, trace)
         return Report({run.id: why for run in missing})

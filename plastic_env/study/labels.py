@@ -14,17 +14,18 @@ class Labels:
     """Names for the scenarios and methods of runs, by their settings."""
 
     def __init__(self, runs: Sequence[Mapping[str, Any]]) -> None:
-        self._worlds = _told_apart(
-            (known["scenario"], _world(known), {**known["stream"], "data digest": known.get("data")}) for known in runs
+        self._scenarios = _told_apart(
+            (known["scenario"], _scenario(known), {**known["stream"], "data digest": known.get("data")})
+            for known in runs
         )
         self._ways = _told_apart(
-            (f"{_world(known)} {known['method']}", _way(known), {part: known.get(part) for part in _WAY})
+            (f"{_scenario(known)} {known['method']}", _way(known), {part: known.get(part) for part in _WAY})
             for known in runs
         )
 
     def place(self, settings: Mapping[str, Any]) -> Place:
         """Where a run belongs."""
-        scenario = f"{settings['scenario']}{self._worlds[_world(settings)]}"
+        scenario = f"{settings['scenario']}{self._scenarios[_scenario(settings)]}"
         return scenario, f"{settings['method']}{self._ways[_way(settings)]}", int(settings["seed"])
 
 
@@ -57,12 +58,12 @@ def _told_apart(runs: Iterable[tuple[str, str, Mapping[str, Any]]]) -> dict[str,
     return found
 
 
-def _world(settings: Mapping[str, Any]) -> str:
+def _scenario(settings: Mapping[str, Any]) -> str:
     return _plain([settings["scenario"], settings["stream"], settings.get("data")])
 
 
 def _way(settings: Mapping[str, Any]) -> str:
-    return _plain([_world(settings), settings["method"], *(settings.get(part) for part in _WAY)])
+    return _plain([_scenario(settings), settings["method"], *(settings.get(part) for part in _WAY)])
 
 
 def _plain(value: object) -> str:

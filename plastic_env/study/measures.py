@@ -1,4 +1,4 @@
-"""What pictures show, measured from results: arrays out of rows. A method's results, one per seed, go in together."""
+"""Numbers and curves of a method's results, for pictures, tables and claims: arrays out of rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from plastic_env.errors import InvalidSetting, look_up
 from plastic_env.learner.cohorts import CohortPoint
 from plastic_env.study import stats
 from plastic_env.study.plots import Band, Curves, CycleTicket, EarlyLate, Geometry, River, Scores, Spending, Survival
-from plastic_env.study.results import Result
+from plastic_env.study.results import ByMethod, ByScenario, Result
 from plastic_env.study.stats import Interval, acc, mean_bands, mean_interval, paired_difference, taa
 
 STRETCHES = 50  # that the updates are cut into where tasks can't be compared
@@ -36,18 +36,20 @@ class TimesToIntegrate:
     learner: np.ndarray
 
 
+def online_accuracy(results: Sequence[Result]) -> np.ndarray:
+    """[seeds, updates] accuracy of each batch before it was trained on (see `Result.online_accuracy`)."""
+    return np.stack([result.online_accuracy() for result in results])
+
+
 def curves(results: Sequence[Result]) -> Curves:
     """What is drawn of one method's runs: task by task, or, if their shifts differ, in equal stretches."""
-    updates, shifts = results[0].settings["updates"], results[0].settings["shifts"]
-    alike = all(result.settings["shifts"] == shifts for result in results)
-    ends = (
-        np.array([*shifts, updates]) if alike else np.linspace(0, updates, min(STRETCHES, updates) + 1)[1:].astype(int)
-    )
+    alike, updates = _alike(results), results[0].settings["updates"]
+    stretches = np.linspace(0, updates, min(STRETCHES, updates) + 1)[1:].astype(int)
+    ends = np.array(results[0].task_ends) if alike else stretches
     starts = np.concatenate([[0], ends[:-1]])
-    accuracy = np.stack([result.online_accuracy() for result in results])
     return Curves(
         task_ends=ends,
-        accuracy=np.add.reduceat(accuracy, starts, axis=1) / (ends - starts),
+        accuracy=np.add.reduceat(online_accuracy(results), starts, axis=1) / (ends - starts),
         width=np.stack([_at(ends, result, [np.mean(live) for live in result.rows["live"]]) for result in results]),
         parity=np.stack([_at(ends, result, _parities(result)) for result in results]),
         edits=np.unique(np.concatenate([_edits(result) for result in results])),
@@ -81,14 +83,13 @@ def river(results: Sequence[Result], groups: int = GROUPS) -> River:
     """
     if groups < 1:
         raise InvalidSetting(f"groups is {groups!r}; give a whole number of at least 1.")
-    updates, shifts = results[0].settings["updates"], results[0].settings["shifts"]
-    alike = all(result.settings["shifts"] == shifts for result in results)
+    *shifts, updates = results[0].task_ends
     edges = np.linspace(0, updates, groups + 1)
     starts = np.unique(np.concatenate([result.rows["start"] for result in results]))
     live = np.stack([_composition(result, edges)[:, _step_at(result, starts)] for result in results])
     counted = np.isfinite(live).sum(0)  # [groups + 1, points] learners
     mean = np.where(counted > 0, np.nansum(live, 0) / np.maximum(counted, 1), np.nan)
-    return River(starts, updates, edges, mean, np.array(shifts if alike else [], dtype=np.int64))
+    return River(starts, updates, edges, mean, np.array(shifts if _alike(results) else [], dtype=np.int64))
 
 
 def parity_by_age(results: Sequence[Result], of: str = "gradient") -> Band:
@@ -160,10 +161,10 @@ def checkpoint_accuracy(result: Result) -> np.ndarray:
     Raises:
         InvalidSetting: nothing was tested.
     """
-    rows, ends = result.rows, [*result.settings["shifts"], result.settings["updates"]]
+    rows = result.rows
     tests = dict(zip(rows["stop"], rows["tests"], strict=True))
     lost = rows["stop"][-1] if rows["diverged"][-1] else np.inf
-    values = [[0.0] if end >= lost else tests.get(end, []) for end in ends]
+    values = [[0.0] if end >= lost else tests.get(end, []) for end in result.task_ends]
     found = [np.nanmean(value) for value in values if not np.isnan(value).all()]  # of no values, all are
     if not found or result.settings["episode"]["tests"] == "none":
         raise InvalidSetting("Nothing was tested in this run; choose tests='task' or 'past', where tasks have tests.")
@@ -183,11 +184,11 @@ def cycle_ticket(cycles: Sequence[Result], tickets: Sequence[Result]) -> CycleTi
 
 def spending(results: Sequence[Result]) -> Spending:
     """Multiply-accumulates of a life, and TAOA, each with a bootstrap interval over seeds."""
-    macs = np.array([sum(result.rows["macs"]) for result in results], dtype=np.float64)
+    macs = np.array([result.macs() for result in results], dtype=np.float64)
     return Spending(mean_interval(macs), mean_interval(np.array([result.taoa() for result in results])))
 
 
-def scores(scenarios: Mapping[str, Mapping[str, Sequence[Result]]]) -> Scores:
+def scores(scenarios: ByScenario) -> Scores:
     """Mean TAOA by method and scenario, of results by scenario and method; NaN where a method has none."""
     methods = list(dict.fromkeys(name for found in scenarios.values() for name in found))
     values = np.full((len(methods), len(scenarios)), np.nan)
@@ -200,7 +201,7 @@ def scores(scenarios: Mapping[str, Mapping[str, Sequence[Result]]]) -> Scores:
 
 def taoa_by_seed(results: Sequence[Result]) -> dict[int, float]:
     """TAOA of each run of one method."""
-    return {result.settings["seed"]: result.taoa() for result in results}
+    return {result.seed: result.taoa() for result in results}
 
 
 def pairs(mine: Mapping[int, float], base: Mapping[int, float]) -> tuple[np.ndarray, np.ndarray]:
@@ -209,7 +210,7 @@ def pairs(mine: Mapping[int, float], base: Mapping[int, float]) -> tuple[np.ndar
     return np.array([mine[seed] for seed in both]), np.array([base[seed] for seed in both])
 
 
-def taoa_differences(methods: Mapping[str, Sequence[Result]], reference: str) -> dict[str, Interval]:
+def taoa_differences(methods: ByMethod, reference: str) -> dict[str, Interval]:
     """Each other method's TAOA less that of `reference` with the same seed: mean and bootstrap interval over seeds.
 
     Raises:
@@ -224,6 +225,11 @@ def taoa_differences(methods: Mapping[str, Sequence[Result]], reference: str) ->
         if name != reference:
             found[name] = paired_difference(mine, theirs)
     return found
+
+
+def _alike(results: Sequence[Result]) -> bool:
+    """Whether all have the same tasks' ends."""
+    return all(result.task_ends == results[0].task_ends for result in results)
 
 
 def _at(positions: np.ndarray, result: Result, values: Sequence[float]) -> np.ndarray:
@@ -253,8 +259,7 @@ def _edits(result: Result) -> np.ndarray:
 
 def _scored_tasks(result: Result) -> list[tuple[int, int]]:
     """First update and end of each task that is scored."""
-    bounds, scored = [0, *result.settings["shifts"], result.settings["updates"]], result.settings["scored"]
-    tasks = list(pairwise(bounds))
+    tasks, scored = list(pairwise([0, *result.task_ends])), result.settings["scored"]
     return tasks if scored is None else [task for task, counts in zip(tasks, scored, strict=True) if counts]
 
 

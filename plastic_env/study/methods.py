@@ -6,7 +6,6 @@ import importlib
 import importlib.metadata
 import importlib.util
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -17,14 +16,14 @@ from plastic_env.agents.integration import Integrate
 from plastic_env.agents.learned import policy
 from plastic_env.agents.structural import TARGET, Grow, Prune
 from plastic_env.agents.turnover import CubicPrune
-from plastic_env.errors import AgentError, InvalidSetting, PlasticEnvError, look_up, named_value
+from plastic_env.errors import AgentError, FileError, InvalidSetting, PlasticEnvError, look_up
 from plastic_env.learner.settings import LearnerSettings
-from plastic_env.plain import describe
+from plastic_env.plain import describe, named_value
+from plastic_env.study.modules import load_file, told
 
 ENTRY_POINTS = "plastic_env.agents"  # the group by which installed packages offer agents
 FORMS = "a name; path/to/file.py:Class or package.module:Class; ppo:FILE, cma:FILE or fixed:FILE"
 _PROTOCOL = ("reset", "act")  # what an agent has
-_LOADED: dict[Path, tuple[bytes, ModuleType]] = {}  # the modules of files, and from what text
 _WRITTEN = re.compile(r"(?P<name>.*?)(?P<options>(\+[A-Za-z_]\w*(=[^+]*)?)*)", re.DOTALL)
 
 
@@ -65,7 +64,7 @@ def find_method(written: str, given: Mapping[str, Any] | None = None) -> Found:
     except PlasticEnvError:
         raise
     except Exception as error:
-        raise AgentError(f"{name!r} refuses the options {options}: {_tell(error)}") from error
+        raise AgentError(f"{name!r} refuses the options {options}: {told(error)}") from error
     return Found(found.label + own, varied, found.source)
 
 
@@ -133,13 +132,11 @@ def _find(name: str) -> Found:
     place, colon, class_name = name.rpartition(":")
     if colon:
         module = (
-            load_file(Path(place), f"the agent {class_name}")
-            if place.endswith(".py")
-            else _load_module(place, class_name)
+            _load_file(place, f"the agent {class_name}") if place.endswith(".py") else _load_module(place, class_name)
         )
         return Found(class_name, _method(getattr(module, class_name, None), module, name), _text(module))
     if name.endswith(".py"):
-        found = ", ".join(_agents_in(load_file(Path(name), "an agent")))
+        found = ", ".join(_agents_in(_load_file(name, "an agent")))
         raise AgentError(
             f"{name!r} names a file, not an agent; give {name}:Class. Such classes there: {found or 'none'}."
         )
@@ -159,7 +156,7 @@ def _offered(entry: importlib.metadata.EntryPoint) -> Found:
         thing = entry.load()
         module = importlib.import_module(entry.module)
     except (Exception, SystemExit) as error:
-        raise AgentError(f"The agent {entry.name!r} ({entry.value}) can't be imported: {_tell(error)}") from error
+        raise AgentError(f"The agent {entry.name!r} ({entry.value}) can't be imported: {told(error)}") from error
     made = thing if isinstance(thing, Method) else _method(thing, module, entry.name)
     return Found(entry.name, made, _text(module))
 
@@ -176,7 +173,7 @@ def _method(agent: Any, module: ModuleType, name: str) -> Method:
     try:
         describe(agent())
     except Exception as error:
-        raise AgentError(f"{name!r} can't be made without arguments: {_tell(error)}") from error
+        raise AgentError(f"{name!r} can't be made without arguments: {told(error)}") from error
     learner = getattr(agent, "learner", LearnerSettings())
     if not isinstance(learner, LearnerSettings):
         raise AgentError(f"learner of {name!r} is {learner!r}; give plastic_env.LearnerSettings(...).")
@@ -197,40 +194,15 @@ def _load_module(place: str, class_name: str) -> ModuleType:
     try:
         return importlib.import_module(place)
     except (Exception, SystemExit) as error:
-        raise AgentError(f"The module {place} of {class_name} can't be imported: {_tell(error)}") from error
+        raise AgentError(f"The module {place} of {class_name} can't be imported: {told(error)}") from error
 
 
-def load_file(file: Path, what: str) -> ModuleType:
-    """The module in a file of the user's, in which there should be `what`; it may import from beside it.
-
-    Raises:
-        AgentError: there is no such file, or it raises.
-    """
-    if not file.is_file():
-        raise AgentError(f"There is no file {str(file)!r} to load {what} from (looked in {Path.cwd()}).")
-    place, text = file.resolve(), file.read_bytes()
-    loaded, before = _LOADED.get(place, (b"", None))
-    if before is not None and loaded == text:
-        return before  # one class for all its agents, as pickling them needs
-    spec = importlib.util.spec_from_file_location(file.stem, place)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    if sys.modules.get(file.stem, before) is before:  # nobody else's
-        sys.modules[file.stem] = module  # where dataclasses and pickle look for it
-    if str(place.parent) not in sys.path:
-        sys.path.append(str(place.parent))  # for what it imports from beside it
+def _load_file(place: str, what: str) -> ModuleType:
     try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise AgentError(f"{file} can't be imported: {_tell(error)}") from error
-    _LOADED[place] = text, module
-    return module
+        return load_file(Path(place), what)
+    except FileError as error:
+        raise AgentError(str(error)) from error
 
 
 def _text(module: ModuleType) -> str:
     return Path(module.__file__).read_text() if module.__file__ else ""
-
-
-def _tell(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -33,6 +33,7 @@ from plastic_env.study.parcels import Moved, lay, pack
 from plastic_env.study.sweep import Cell, Run
 
 PATIENCE = 1.0  # seconds between messages of a machine about its progress
+LOCAL = "local"  # the address at which Ray is started on this machine alone
 _TEMPORARY = "plastic_env-"  # start of the names of folders on machines
 
 Files = Mapping[str, bytes | None]  # by name; None for one that is gone
@@ -105,23 +106,29 @@ def connected(address: str | None) -> Iterator[Any]:
     """The module ray, connected for as long as this takes; or longer, if it was before.
 
     Raises:
-        BackendError: it isn't installed, or there is no cluster.
+        BackendError: it isn't installed, or there is no cluster, and none can be started.
     """
     ray = imported()
     if ray.is_initialized():
         yield ray
         return
-    if address is not None and "://" in address:
+    place, named = _place(address)
+    if "://" in place:
         raise BackendError(
-            f"--address {address} is of Ray's client; run the study on a machine of the cluster, with --address auto "
+            f"{named} is of Ray's client; run the study on a machine of the cluster, with --address auto "
             "(`ray job submit` does so from elsewhere)."
         )
     try:
-        _check_answers(address)
-        ray.init(address or os.environ.get("RAY_ADDRESS") or "local", log_to_driver=False, logging_level="ERROR")
+        _check_answers(place)
+        ray.init(place, log_to_driver=False, logging_level="ERROR")
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        if place == LOCAL:
+            raise BackendError(
+                f"Ray can't be started on this machine ({error}); name a cluster with --address, or choose another "
+                "--backend."
+            ) from error
         raise BackendError(
-            f"There is no Ray cluster at --address {address} ({error}). Start one: `ray start --head` on one machine "
+            f"There is no Ray cluster at {named} ({error}). Start one: `ray start --head` on one machine "
             "and `ray start --address HOST:PORT` on the others; then run on one of them with --address auto."
         ) from error
     try:
@@ -130,9 +137,17 @@ def connected(address: str | None) -> Iterator[Any]:
         ray.shutdown()
 
 
-def _check_answers(address: str | None) -> None:
+def _place(address: str | None) -> tuple[str, str]:
+    """Where the cluster is, and how that was said."""
+    if address:
+        return address, f"--address {address}"
+    kept = os.environ.get("RAY_ADDRESS") or LOCAL
+    return kept, f"RAY_ADDRESS={kept}"
+
+
+def _check_answers(address: str) -> None:
     """Raise `OSError` if nobody does; Ray itself would try for minutes."""
-    host, colon, port = (address or "").rpartition(":")
+    host, colon, port = address.rpartition(":")
     if colon and port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
@@ -144,16 +159,20 @@ def _checkpoint(job: Job, runs: Sequence[Run]) -> dict[str, bytes]:
 
 
 def _take(files: Files, runs: Sequence[Run], job: Job) -> None:
-    """Write what a machine has written; results that are there already stay as they are."""
-    results = {run.path(job.folder): run.error_path(job.folder) for run in runs}
+    """Write what a machine has written; of runs whose results are there already, nothing."""
+    ends = [(run.path(job.folder), run.error_path(job.folder)) for run in runs]
+    kept = {path for end in ends if end[0].exists() and not job.overwrite for path in end}
+    others = dict(ends) | {error: result for result, error in ends}  # a run has one of the two
     for name, content in files.items():
         path = job.folder / name
+        if path in kept:
+            continue
         if content is None:
             path.unlink(missing_ok=True)
-        elif path not in results or job.overwrite or not path.exists():
-            write_atomically(path, lambda unfinished, content=content: unfinished.write_bytes(content))  # type: ignore[misc]
-        if path in results:
-            results[path].unlink(missing_ok=True)
+            continue
+        write_atomically(path, lambda unfinished, content=content: unfinished.write_bytes(content))  # type: ignore[misc]
+        if path in others:
+            others[path].unlink(missing_ok=True)
 
 
 def _explained(error: Any) -> PlasticEnvError:

@@ -11,7 +11,7 @@ from typing import Any
 from plastic_env.errors import PlasticEnvError
 from plastic_env.study.description import KEPT, Versions, kept_study
 from plastic_env.study.sweep import Cell, Study
-from plastic_env.study.tuning import choose
+from plastic_env.study.tuning import chosen_if_done
 from plastic_env.study.values import combinations, suffix
 
 _SAME = ("scenario", "stream", "data", "method", "agent", "agent_source", "episode", "seed")
@@ -63,8 +63,8 @@ def planned(folder: Path, finished: Sequence[Mapping[str, Any]], failed: Sequenc
     study = versions = None
     try:
         study, versions = kept_study(folder)
-        if study.tune and versions == Versions.here():
-            study = _chosen(study, folder)
+        if versions == Versions.here():
+            study = chosen_if_done(study, folder)
         cells = study.cells()
         names = frozenset((cell.scenario, cell.method) for cell in cells)
         tried = study.tuning.cells() if study.tune else []
@@ -74,13 +74,6 @@ def planned(folder: Path, finished: Sequence[Mapping[str, Any]], failed: Sequenc
         return Planned(folder, study, versions, names, gaps)
     except PlasticEnvError as error:
         return Planned(folder, study, versions, problem=str(error))
-
-
-def _chosen(study: Study, folder: Path) -> Study:
-    """With what its tuning found, if that is done."""
-    tried = [run for cell in study.tuning.cells() for run in cell.runs]
-    done = all(run.path(folder).exists() or run.error_path(folder).exists() for run in tried)
-    return choose(study, folder) if done else study
 
 
 def _hopeless(cell: Cell, study: Study, tried: Sequence[Cell]) -> str:

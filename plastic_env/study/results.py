@@ -26,6 +26,8 @@ from plastic_env.streams.stream import TaskStream
 from plastic_env.study import stats
 from plastic_env.study.sweep import Run
 
+ByMethod = Mapping[str, Sequence["Result"]]  # a method's results, one for each seed
+ByScenario = Mapping[str, ByMethod]
 KEY = b"plastic_env"  # of the settings in a file's metadata
 
 _PER_LAYER = (
@@ -55,6 +57,16 @@ class Result:
     settings: Mapping[str, Any]
     rows: Mapping[str, Sequence[Any]]
 
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return int(self.settings["seed"])
+
+    @property
+    def task_ends(self) -> list[int]:
+        """[tasks] the update after each task, the last one of which ends the stream."""
+        return [*self.settings["shifts"], self.settings["updates"]]
+
     def online_accuracy(self) -> np.ndarray:
         """[updates of the stream] accuracy of each batch before it was trained on; 0 after an early end."""
         accuracy = np.zeros(self.settings["updates"])
@@ -64,8 +76,11 @@ class Result:
 
     def taoa(self) -> float:
         """Mean online accuracy over the tasks that are scored."""
-        ends = [*self.settings["shifts"], self.settings["updates"]]
-        return float(stats.taoa(self.online_accuracy(), ends, self.settings["scored"]))
+        return float(stats.taoa(self.online_accuracy(), self.task_ends, self.settings["scored"]))
+
+    def macs(self) -> float:
+        """Multiply-accumulates of the whole life: training, probes and edits."""
+        return sum(self.rows["macs"])
 
     def test_accuracy(self) -> float:
         """Mean accuracy over the tests at the stream's end; 0 after divergence, NaN if nothing was tested there."""
@@ -141,9 +156,11 @@ def environment() -> dict[str, str]:
 
 
 def write_failure(folder: Path, run: Run, why: str, trace: str) -> None:
-    """Store what went wrong with a run as `folder/<id>.error.json`, until it succeeds."""
+    """Store what went wrong with a run as `folder/<id>.error.json`, until it succeeds; an older result is outdated, and
+    removed."""
     record = json.dumps({"error": why, "traceback": trace, "settings": run.settings}, indent=2, sort_keys=True)
     write_atomically(run.error_path(folder), lambda path: path.write_text(record))
+    run.path(folder).unlink(missing_ok=True)
 
 
 def read_failure(folder: Path, run: Run) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from plastic_env.errors import FileError, InvalidSetting, look_up
+from plastic_env.errors import FileError, InvalidSetting, is_whole, look_up
 from plastic_env.files import clear_unfinished
 from plastic_env.study import on_ray
 from plastic_env.study.backends import BACKENDS, cores
@@ -45,6 +45,8 @@ class Running:
     sinks: tuple[Sink, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.threads is not None and not is_whole(self.threads, 1):
+            raise InvalidSetting(f"threads is {self.threads!r}; give a whole number of at least 1.")
         if self.backend is not None:
             look_up(BACKENDS, self.backend, "backend")
         if self.backend == "ray":
@@ -78,10 +80,7 @@ class Finished:
         for run in cell.runs:
             if run.id in self.failed:
                 continue
-            result = read_run(self.folder, run)
-            if result is None:
-                raise FileError(f"{run.id}.parquet has vanished from {self.folder}; run again to make it anew.")
-            found.append(result)
+            found.append(_read(run, self.folder))
         return found
 
     def on(self, scenario: str) -> dict[str, list[Result]]:
@@ -92,7 +91,9 @@ class Finished:
 
     @property
     def results(self) -> dict[str, list[Result]]:
-        """The finished runs by method, if there is one scenario only."""
+        """The finished runs by method, if there is one scenario only; none of a study without cells."""
+        if not self.cells:
+            return {}
         (scenario,) = self.scenarios
         return self.on(scenario)
 
@@ -100,6 +101,12 @@ class Finished:
     def scenarios(self) -> list[str]:
         """The labels of all scenarios, in the study's order."""
         return list(dict.fromkeys(cell.scenario for cell in self.cells))
+
+    def reasons(self, scenario: str) -> list[str]:
+        """Why runs on one scenario (its label) failed, or couldn't be begun; each reason once."""
+        cells = [cell for cell in self.cells if cell.scenario == scenario]
+        failed = [self.failed[run.id] for cell in cells for run in cell.runs if run.id in self.failed]
+        return list(dict.fromkeys([*failed, *(cell.error for cell in cells if cell.error)]))
 
     @property
     def failures(self) -> dict[tuple[str, int], str]:
@@ -157,10 +164,11 @@ def _run(study: Study, groups: Sequence[Sequence[Run]], folder: Path, running: R
             if isinstance(message, str):
                 progress.note(message)
                 return
-            failed.update(message.failures)
             for note in message.notes:
                 progress.note(note)
             for run in missing[job.at]:
+                if run.id in message.failures:
+                    failed[run.id] = message.failures[run.id]
                 _tell_of(run, message, folder, progress)
 
         alone = len(jobs) == 1 or (running.threads or cores()) == 1
@@ -173,7 +181,12 @@ def _tell_of(run: Run, report: Report, folder: Path, progress: Progress) -> None
     if run.id in report.failures:
         progress.failed(run, report.failures[run.id])
         return
+    progress.finished(run, _read(run, folder))
+
+
+def _read(run: Run, folder: Path) -> Result:
+    """A result that is there, or was just now."""
     result = read_run(folder, run)
     if result is None:
         raise FileError(f"{run.id}.parquet has vanished from {folder}; run again to make it anew.")
-    progress.finished(run, result)
+    return result

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plastic_env.errors import FileError
-from plastic_env.study.report import aligned
 from plastic_env.study.results import is_stored, read_failure
 from plastic_env.study.sweep import Cell, Run, Study
-from plastic_env.study.tuning import choose
+from plastic_env.study.text import aligned
+from plastic_env.study.tuning import chosen_if_done
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,9 @@ class Status:
             rows.append((cell.scenario, cell.method, str(cell.done), str(len(cell.failures)), str(cell.missing)))
         lines = [aligned(rows, left=2), *(line for cell in self.cells for line in _reasons(cell))]
         if self.other:
-            lines.append(f"{self.other} other results are in the folder: of other settings, seeds or versions.")
+            lines.append(
+                f"{self.other} other results are in the folder: of other settings, seeds or versions, or tickets."
+            )
         return "\n".join(lines)
 
 
@@ -68,9 +70,7 @@ def status(study: Study, folder: Path) -> Status:
     """
     tuning = study.tuning.cells() if study.tune else []
     tried = [_of(cell, folder, len(study.tuning_seeds)) for cell in tuning]
-    if study.tune and not any(cell.missing for cell in tried):
-        study = choose(study, folder)
-    cells = study.cells()
+    cells = chosen_if_done(study, folder).cells()
     found = [_of(cell, folder, len(study.all_seeds)) for cell in cells]
     own = {run.path(folder).name for cell in (*tuning, *cells) for run in cell.runs}
     other = sum(path.name not in own for path in folder.glob("*.parquet"))

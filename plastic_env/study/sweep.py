@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,11 +15,12 @@ import plastic_env
 from plastic_env import agents, scenarios
 from plastic_env.agents import Method
 from plastic_env.env.episode import EpisodeSettings, Start
-from plastic_env.errors import AgentError, InvalidSetting, PlasticEnvError, UnknownName, look_up
+from plastic_env.errors import AgentError, InvalidSetting, PlasticEnvError, UnknownName
 from plastic_env.plain import describe
 from plastic_env.scenarios import NAMESPACE, find
 from plastic_env.streams.stream import Scenario
-from plastic_env.study.methods import check_possible, find_method, own_options
+from plastic_env.study.assignment import Assigned, assigned, check_known
+from plastic_env.study.methods import check_possible, find_method
 from plastic_env.study.values import Pairs, Seeds, as_axes, as_names, as_settings, combinations, spread, suffix
 
 MOST_STACKED = 32  # learners of one method that are trained as one population
@@ -186,12 +187,6 @@ class Study:
         """All runs, in the groups that are trained as one population (see `stacked`)."""
         return stacked(self.cells())
 
-    def notes(self) -> list[str]:
-        """Of each policy that was learned: on what, and on what it is compared here. Of tuning: what it chose."""
-        trained = [note for cell in self.cells() if cell.runs for note in _training_notes(cell)]
-        tuned = [_tuning_note(self, choice) for choice in self.chosen or ()]
-        return [*trained, *tuned]
-
 
 def stacked(cells: Sequence[Cell]) -> list[list[Run]]:
     """The cells' runs, in the groups that are trained as one population: seeds, and methods whose learners and episodes
@@ -233,80 +228,50 @@ _NORMAL_FORMS: dict[str, Any] = {
     "tune": as_axes,
     "tune_seeds": spread,
 }
-_EPISODE = tuple(part.name for part in fields(EpisodeSettings) if part.name != "learner")
 
 
 def _items(pairs: Pairs) -> list[tuple[str, Any]]:
     return list(dict(pairs).items())
 
 
-class _Values:
-    """The settings and axes of a study, sorted by what they belong to when it runs on one scenario."""
-
-    def __init__(self, study: Study, name: str) -> None:
-        self.own = {part.name for part in fields(find(name))}  # type: ignore[arg-type]
-        self.world, self.options = self.sort(dict(study.settings))
-        self.world_axes, self.option_axes = self.sort(dict(study.axes))
-        self.tune = dict(study.tune)
-
-    def sort(self, values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What scenario and episodes know, and what is left for the methods."""
-        world = {key: value for key, value in values.items() if key in self.own or key in _EPISODE}
-        return world, {key: value for key, value in values.items() if key not in world}
-
-    def check(self, name: str, written: str) -> None:
-        """Raise if a method doesn't know an option, or has one of its own that is an axis."""
-        method, own = find_method(written).method, own_options(written)
-        known = dict.fromkeys((*sorted(self.own), *_EPISODE, *method.options))
-        for option in (*self.options, *self.option_axes, *self.tune):
-            look_up(known, option, f"setting of {name}, of episodes or of the method {written}")
-        for option in self.tune:
-            if option in self.own or option in _EPISODE:
-                raise InvalidSetting(f"{option} is a setting of {name}; only options of methods can be tuned.")
-        for option in own.keys() & {*self.option_axes, *self.tune}:
-            raise InvalidSetting(f"{written} has an {option} of its own, which is also to be varied; drop one of them.")
-
-
 def _cells(study: Study, name: str) -> Iterator[Cell]:
     """All cells on one scenario."""
-    values, labels = _Values(study, name), dict[str, str]()
+    settings, axes, labels = dict(study.settings), dict(study.axes), dict[str, str]()
+    options = assigned(axes, name).options
+    world = {axis: values for axis, values in axes.items() if axis not in options}
     for written in study.methods:
-        values.check(name, written)
-        label = find_method(written, values.options).label
+        check_known(study, name, written)
+        label = find_method(written, assigned(settings, name).options).label
         if label in labels:
             raise AgentError(
                 f"{labels[label]!r} and {written!r} are both called {label}; rename one of the classes or files."
             )
         labels[label] = written
-    for world in combinations(values.world_axes):
+    for where in combinations(world):
         for label, written in labels.items():
-            for options in combinations(values.option_axes):
-                title = name + suffix(world)
-                blank = Cell(title.removeprefix(f"{NAMESPACE}/"), label + suffix(options), title)
+            for varied in combinations(options):
+                title = name + suffix(where)
+                blank = Cell(title.removeprefix(f"{NAMESPACE}/"), label + suffix(varied), title)
                 try:
-                    yield _filled(study, blank, name, {**values.world, **world}, written, {**values.options, **options})
+                    yield _filled(study, blank, name, written, assigned({**settings, **where, **varied}, name))
                 except UnknownName:  # a mistake, rather than a value too far
                     raise
                 except PlasticEnvError as error:
                     yield Cell(blank.scenario, blank.method, title, error=str(error))
 
 
-def _filled(
-    study: Study, cell: Cell, name: str, world: Mapping[str, Any], written: str, options: Mapping[str, Any]
-) -> Cell:
+def _filled(study: Study, cell: Cell, name: str, written: str, given: Assigned) -> Cell:
     """The cell with its runs."""
-    episode_settings = {key: value for key, value in world.items() if key in _EPISODE}
-    scenario = find(name, **{key: value for key, value in world.items() if key not in episode_settings})
+    scenario = find(name, **given.scenario)
     scenario.stream(0)  # raises if its settings or its data are impossible
     tuned: dict[str, Any] = {}
     if study.tune:
         if study.chosen is None:
             return cell
         tuned = _choice(study, cell)
-        options = {**options, **tuned["values"]}
-    _, method, source = find_method(written, options)
+    _, method, source = find_method(written, {**given.options, **tuned.get("values", {})})
     check_possible(cell.method, method)
-    episode = EpisodeSettings(learner=method.learner, **episode_settings)
+    episode = EpisodeSettings(learner=method.learner, **given.episode)
     runs = (Run(cell.scenario, scenario, cell.method, method, seed, episode, source, tuned) for seed in study.all_seeds)
     return Cell(cell.scenario, cell.method, cell.title, tuple(runs))
 
@@ -319,33 +284,3 @@ def _choice(study: Study, cell: Cell) -> dict[str, Any]:
     raise InvalidSetting(
         f"No candidate for {', '.join(dict(study.tune))} could be run; see the failures of the tuning."
     )
-
-
-def _tuning_note(study: Study, choice: Chosen) -> str:
-    tried = ", ".join(f"{name} {', '.join(map(str, values))}" for name, values in _items(study.tune))
-    where = f" on {choice.scenario}" if len({other.scenario for other in study.chosen or ()}) > 1 else ""
-    values = ", ".join(f"{name}={value}" for name, value in choice.values)
-    return (
-        f"{choice.method}{where} has {values}: TAOA {choice.taoa:.3f} over the {len(study.tuning_seeds)} tuning seeds "
-        f"from {min(study.tuning_seeds)} (tried: {tried})."
-    )
-
-
-def _training_notes(cell: Cell) -> list[str]:
-    run, seeds = cell.runs[0], [run.seed for run in cell.runs]
-    trained_on = describe(run.method.make()).get("trained_on")
-    if trained_on is None:
-        return []
-    here = [cell.scenario, getattr(run.scenario, "split", "")]
-    there, (first, last) = [trained_on["scenario"], trained_on["split"]], trained_on["seeds"]
-    note = (
-        f"{cell.method} was trained on {_named(*there)}, seeds {first} to {last}, and lives here on "
-        f"{_named(*here)}, seeds {min(seeds)} to {max(seeds)}."
-    )
-    if there == here and here[1]:
-        note += " That is the split it was trained on: compare on another, with --set split=test."
-    return [note]
-
-
-def _named(scenario: str, split: str) -> str:
-    return f"{scenario} (split {split})" if split else scenario

@@ -8,7 +8,7 @@ along (iid), that is retraining for as many updates as all cycles together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,11 +22,9 @@ from plastic_env.errors import AgentError, InvalidSetting, look_up
 from plastic_env.files import write_atomically
 from plastic_env.study import measures
 from plastic_env.study.plots import draw_cycle_ticket
-from plastic_env.study.results import Result
-from plastic_env.study.runner import run_study
+from plastic_env.study.results import ByMethod, Result
+from plastic_env.study.runner import Finished, run_study
 from plastic_env.study.sweep import Cell, Run, Study
-
-Results = Mapping[str, Sequence[Result]]  # by method
 
 
 class Weights(NamedTuple):
@@ -51,6 +49,21 @@ WEIGHTS = {
 }
 
 
+def ticket_name(method: str, weights: str = "fresh") -> str:
+    """What the tickets of a method are called.
+
+    Raises:
+        UnknownName: no such weights.
+    """
+    return f"{method}/{look_up(WEIGHTS, weights, 'kind of initial weights').suffix}"
+
+
+def retrained_methods(names: Iterable[str], weights: str) -> dict[str, str]:
+    """Of all names of tickets those that have such weights, by the method's name; what labels have added stays."""
+    ending = ticket_name("", weights)
+    return {name.replace(ending, "", 1): name for name in names if ending in name}
+
+
 @dataclass(frozen=True)
 class Ticketed:
     """What one method's learners reached while they were edited, and what their tickets reached; arrays [seeds].
@@ -73,12 +86,14 @@ class Ticketed:
 class Tickets:
     """What `tickets` found.
 
-    methods: by name. failures: what went wrong, by method and seed. picture: where it is drawn.
+    methods: by name. failures: what went wrong, by method and seed. picture: where it is drawn. cycles: what was run,
+        before the tickets.
     """
 
     methods: dict[str, Ticketed]
     failures: dict[tuple[str, int], str]
     picture: Path
+    cycles: Finished
 
     @property
     def complaints(self) -> list[str]:
@@ -104,7 +119,7 @@ class TicketStudy(Study):
     weights: str = "fresh"
 
     @staticmethod
-    def of(study: Study, results: Mapping[str, Sequence[Result]], weights: str = "fresh") -> TicketStudy:
+    def of(study: Study, results: ByMethod, weights: str = "fresh") -> TicketStudy:
         """The tickets of the results that a study has, by method.
 
         Raises:
@@ -112,9 +127,7 @@ class TicketStudy(Study):
         """
         draw = look_up(WEIGHTS, weights, "kind of initial weights").draw
         starts = [
-            (method, result.settings["seed"], Start(result.mask, draw))
-            for method, found in results.items()
-            for result in found
+            (method, result.seed, Start(result.mask, draw)) for method, found in results.items() for result in found
         ]
         settings = {part.name: getattr(study, part.name) for part in fields(study)}
         return TicketStudy(**settings, starts=tuple(starts), weights=weights)
@@ -130,16 +143,12 @@ class TicketStudy(Study):
                 if (cell.method, run.seed) in starts
             ]
             if runs:
-                found.append(replace(cell, method=self.name(cell.method), runs=tuple(runs)))
+                found.append(replace(cell, method=ticket_name(cell.method, self.weights), runs=tuple(runs)))
         return found
-
-    def name(self, method: str) -> str:
-        """What the tickets of a method are called."""
-        return f"{method}/{WEIGHTS[self.weights].suffix}"
 
     def _ticket(self, run: Run, start: Start) -> Run:
         method = Method(f"the mask that {run.method_name} ends with, trained anew", Dense, run.method.learner)
-        return replace(run, method_name=self.name(run.method_name), method=method, start=start)
+        return replace(run, method_name=ticket_name(run.method_name, self.weights), method=method, start=start)
 
 
 def tickets(
@@ -171,18 +180,19 @@ def tickets(
     made = TicketStudy.of(cycles.study, results, weights)
     retrained = run_study(made, folder, **running)
     anew = retrained.results
-    pairs = beside(results, {method: anew.get(made.name(method), []) for method in results})
+    pairs = beside(results, {method: anew.get(ticket_name(method, weights), []) for method in results})
     picture = folder / f"cycle_{suffix}.png"
     _draw(cycles.cells[0].title, pairs, picture)
     found = {name: compared(*pair) for name, pair in pairs.items()}
-    return Tickets(found, cycles.failures | retrained.failures, picture)
+    return Tickets(found, cycles.failures | retrained.failures, picture, cycles)
 
 
 def _check_tests(study: Study) -> None:
     cells = study.cells()
     if len({cell.scenario for cell in cells}) > 1:
         raise InvalidSetting("Tickets are compared on one scenario at a time; give one.")
-    run = next(run for cell in cells for run in cell.runs)
+    known = study.tuning.cells() if study.tune and study.chosen is None else cells  # these wait for their tuning
+    run = next(run for cell in known for run in cell.runs)
     stream = run.scenario.stream(0)
     if stream.task(len(stream.lengths) - 1).test is None:
         raise InvalidSetting(f"The last task of {run.scenario_name} has no test samples to compare accuracy on.")
@@ -190,14 +200,14 @@ def _check_tests(study: Study) -> None:
         raise InvalidSetting("The study has tests='none'; choose tests='past', or 'task' for each task's own samples.")
 
 
-def beside(cycles: Results, retrained: Results) -> dict[str, tuple[list[Result], list[Result]]]:
+def beside(cycles: ByMethod, retrained: ByMethod) -> dict[str, tuple[list[Result], list[Result]]]:
     """By method, its runs and their tickets, seed by seed; methods without such a pair are left out."""
     found = {}
     for method, results in cycles.items():
-        after = {result.settings["seed"]: result for result in retrained.get(method, [])}
-        both = [result for result in results if result.settings["seed"] in after]
+        after = {result.seed: result for result in retrained.get(method, [])}
+        both = [result for result in results if result.seed in after]
         if both:
-            found[method] = both, [after[result.settings["seed"]] for result in both]
+            found[method] = both, [after[result.seed] for result in both]
     return found
 
 
@@ -214,7 +224,7 @@ def compared(cycles: Sequence[Result], retrained: Sequence[Result]) -> Ticketed:
     """One method's runs against their tickets."""
     (cycle_acc, cycle_taa), (ticket_acc, ticket_taa) = (measures.acc_taa(found).T for found in (cycles, retrained))
     return Ticketed(
-        seeds=np.array([result.settings["seed"] for result in cycles]),
+        seeds=np.array([result.seed for result in cycles]),
         cycle_acc=cycle_acc,
         cycle_taa=cycle_taa,
         ticket_acc=ticket_acc,

@@ -12,6 +12,17 @@ from plastic_env.study.sweep import Cell, Chosen, Study
 from plastic_env.study.values import combinations, suffix
 
 
+def chosen_if_done(study: Study, folder: Path) -> Study:
+    """With what its tuning found, if all runs of the tuning have ended, well or not; else the study as it is.
+
+    Raises:
+        FileError: a result can't be read.
+    """
+    tried = [run for cell in study.tuning.cells() for run in cell.runs] if study.tune else []
+    done = all(run.path(folder).exists() or run.error_path(folder).exists() for run in tried)
+    return choose(study, folder) if study.tune and done else study
+
+
 def choose(study: Study, folder: Path) -> Study:
     """The study with what its tuning found: in each cell the candidate of the highest mean TAOA, of equals the first.
 

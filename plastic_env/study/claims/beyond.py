@@ -10,12 +10,12 @@ import numpy as np
 
 from plastic_env.study import measures
 from plastic_env.study.claims import pictures
-from plastic_env.study.claims.evidence import Evidence, Lives, acc, scores, taa, taoa
+from plastic_env.study.claims.evidence import Evidence, acc, scores, taa, taoa
 from plastic_env.study.claims.paper import Answer, Claim, parity_findings
 from plastic_env.study.claims.parities import by_run
-from plastic_env.study.claims.protocol import CONTROLS, OWN_AGES, PADDED, Protocol
+from plastic_env.study.claims.protocol import BOOKKEPT, COMPARED, INITS, OWN_AGES, PADDED, WEIGHED, Protocol
 from plastic_env.study.claims.verdicts import Finding, difference
-from plastic_env.study.results import Result
+from plastic_env.study.results import ByMethod, Result
 from plastic_env.study.stats import median_time
 
 FIRST, LAST = slice(0, 1), slice(-1, None)  # of the cohorts
@@ -26,21 +26,21 @@ def rewinding(protocol: Protocol, evidence: Evidence) -> Answer:
     """How much of what Prune gains is the rewinding?"""
     findings, part = [], protocol.images
     for c in part.compactness:
-        lives = evidence.cycles(part, part.controls(c))
+        lives = evidence.cycles(part, part.compared(c))
         for name, score in (("ACC", acc), ("TAA", taa)):
             findings += _rewinds(f"cycle {name}, {c:.0%}", lives, score)
     for stream in protocol.streams:
-        findings += _rewinds(f"{stream.title}, TAOA", evidence.stream(stream, *CONTROLS), taoa)
+        findings += _rewinds(f"{stream.title}, TAOA", evidence.stream(stream, *COMPARED), taoa)
     return Answer(findings)
 
 
 def equal_compute(protocol: Protocol, evidence: Evidence) -> Answer:
     """What is left of the streams' ranking at equal multiply-accumulates?"""
-    findings, methods = [], ("dense", "grow", "grow_rsl", "prune", "dense_rewind")
+    findings = []
     for stream in (*protocol.streams, protocol.classes):
-        equal_updates = scores(evidence.stream(stream, *methods), taoa)
-        equal_macs = scores(evidence.at_equal_compute(stream, *methods), taoa)
-        for name in methods:
+        equal_updates = scores(evidence.stream(stream, *WEIGHED), taoa)
+        equal_macs = scores(evidence.at_equal_compute(stream, *WEIGHED), taoa)
+        for name in WEIGHED:
             if name == "grow":
                 continue
             updates = difference("", equal_updates[name], equal_updates["grow"]).ours
@@ -58,7 +58,7 @@ def scale_of_init(protocol: Protocol, evidence: Evidence) -> Answer:
     """Does C5 hang on the scale of the initial weights, early and late in training?"""
     findings: list[Finding] = []
     c = protocol.images.compactness[0]
-    for init in ("torch", "kaiming"):
+    for init in INITS:
         part = replace(protocol.images, init=init)
         results = evidence.cycles(part, {"grow": part.edited("grow", c)})["grow"]
         for which, when in ((FIRST, "first"), (LAST, "last")):
@@ -74,7 +74,7 @@ def bookkeeping(protocol: Protocol, evidence: Evidence) -> Answer:
     """How much of the newborns' trouble is the optimizer's bookkeeping?"""
     part = protocol.adam
     everything = part.interventions()
-    methods = {name: everything[name] for name in (OWN_AGES, PADDED, "moment_transplant")}
+    methods = {name: everything[name] for name in BOOKKEPT}
     lives = evidence.cycles(part, methods)
     found = {name: by_run(results, part.updates) for name, results in lives.items()}
     findings = []
@@ -123,7 +123,7 @@ def _updates(end: float) -> str:
     return "never" if np.isinf(end) else f"{end:.0f}"
 
 
-def _rewinds(where: str, lives: Lives, score: Callable[[Result], float]) -> list[Finding]:
+def _rewinds(where: str, lives: ByMethod, score: Callable[[Result], float]) -> list[Finding]:
     found = scores(lives, score)
     pairs = (("prune", "dense"), ("prune", "prune_no_rewind"), ("dense_rewind", "dense"), ("prune", "dense_rewind"))
     return [difference(f"{where}: {a} - {b}", found[a], found[b]) for a, b in pairs]

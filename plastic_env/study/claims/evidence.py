@@ -1,4 +1,4 @@
-"""Running what claims ask for, each run once, and what came of it."""
+"""Running what claims ask for, each study once, and what came of it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ import numpy as np
 from plastic_env.errors import AgentError
 from plastic_env.study import measures
 from plastic_env.study.claims.protocol import Cycles, Shifts
-from plastic_env.study.results import Result
+from plastic_env.study.results import ByMethod, Result
 from plastic_env.study.runner import Running, run_study
 from plastic_env.study.sweep import Study
-from plastic_env.study.ticket import TicketStudy
-
-Lives = dict[str, list[Result]]  # by what a page calls the methods
+from plastic_env.study.ticket import TicketStudy, ticket_name
 
 
 class Evidence:
@@ -27,24 +25,25 @@ class Evidence:
     def __init__(self, folder: Path, running: Running) -> None:
         self.folder, self.running = folder, running
         self.failures: dict[str, None] = {}
-        self._found: dict[Study, Lives] = {}
+        self._found: dict[Study, ByMethod] = {}
 
-    def cycles(self, part: Cycles, methods: Mapping[str, str]) -> Lives:
+    def cycles(self, part: Cycles, methods: Mapping[str, str]) -> ByMethod:
         """Lives of methods on edit cycles."""
-        return self._named(self._run(part.study(methods)), methods, "")
+        return self._named(self._run(part.study(methods)), methods)
 
-    def tickets(self, part: Cycles, methods: Mapping[str, str]) -> Lives:
+    def tickets(self, part: Cycles, methods: Mapping[str, str]) -> ByMethod:
         """The tickets of these methods."""
+        self.cycles(part, methods)  # whose masks they take: says so if there are none
         study = part.study(methods)
         made = TicketStudy.of(study, self._run(study))
-        return self._named(self._run(made), methods, "/ticket")
+        return self._named(self._run(made), methods, ticket=True)
 
-    def stream(self, part: Shifts, *methods: str) -> Lives:
+    def stream(self, part: Shifts, *methods: str) -> ByMethod:
         """Lives of methods on a stream."""
         found = self._run(part.study(*methods))
-        return self._named(found, {name: part.methods[name] for name in methods}, "")
+        return self._named(found, {name: part.methods[name] for name in methods})
 
-    def at_equal_compute(self, part: Shifts, *methods: str, frugal: str = "grow") -> Lives:
+    def at_equal_compute(self, part: Shifts, *methods: str, frugal: str = "grow") -> ByMethod:
         """The same tasks with as many updates for each as let a life cost what one of `frugal` does."""
         lives = self.stream(part, *methods)
         budget = _macs(self.stream(part, frugal)[frugal])
@@ -56,7 +55,7 @@ class Evidence:
             for name in methods
         }
 
-    def _run(self, study: Study) -> Lives:
+    def _run(self, study: Study) -> ByMethod:
         if study not in self._found:
             finished = run_study(study, self.folder, self.running)
             self.failures |= dict.fromkeys(finished.failures.values())
@@ -64,16 +63,17 @@ class Evidence:
         return self._found[study]
 
     @staticmethod
-    def _named(found: Mapping[str, list[Result]], methods: Mapping[str, str], suffix: str) -> Lives:
-        missing = [name for name, written in methods.items() if written + suffix not in found]
+    def _named(found: ByMethod, methods: Mapping[str, str], ticket: bool = False) -> ByMethod:
+        labels = {name: ticket_name(written) if ticket else written for name, written in methods.items()}
+        missing = [name for name, label in labels.items() if label not in found]
         if missing:
             raise AgentError(f"Every run of {', '.join(missing)} failed; see the .error.json files beside the results.")
-        return {name: found[written + suffix] for name, written in methods.items()}
+        return {name: found[label] for name, label in labels.items()}
 
 
 def scores(lives: Mapping[str, Sequence[Result]], of: Callable[[Result], float]) -> dict[str, np.ndarray]:
     """A score of each run by method, [seeds] of those seeds that all methods have finished."""
-    by_seed = {name: {result.settings["seed"]: of(result) for result in results} for name, results in lives.items()}
+    by_seed = {name: {result.seed: of(result) for result in results} for name, results in lives.items()}
     seeds = sorted(set.intersection(*(set(found) for found in by_seed.values())))
     return {name: np.array([found[seed] for seed in seeds]) for name, found in by_seed.items()}
 
@@ -94,7 +94,7 @@ def taoa(result: Result) -> float:
 
 
 def _macs(results: Sequence[Result]) -> float:
-    return float(np.mean([sum(result.rows["macs"]) for result in results]))
+    return float(np.mean([result.macs() for result in results]))
 
 
 def _per_task(results: Sequence[Result]) -> int:

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from plastic_env.errors import AgentError, look_up
+from plastic_env.errors import AgentError, InvalidData, InvalidSetting, look_up
 from plastic_env.files import write_atomically
 from plastic_env.study.claims.beyond import QUESTIONS
 from plastic_env.study.claims.evidence import Evidence
 from plastic_env.study.claims.paper import CLAIMS, Answer, Claim, Draw
 from plastic_env.study.claims.protocol import Cycles, Protocol
-from plastic_env.study.claims.verdicts import ALIKE, LEAST, Finding, overall
+from plastic_env.study.claims.verdicts import ALIKE, HARDLY, LEAST, Finding, overall
 from plastic_env.study.results import environment
 
 ALL: dict[str, Claim] = {**CLAIMS, **QUESTIONS}
@@ -21,14 +21,14 @@ RULES = (
     "Verdicts follow from rules that are part of the program. A difference that is claimed to be there is *reproduced* "
     "if its whole 95 % bootstrap interval over seeds is on the claimed side of zero, *not reproduced* if none of it "
     f"reaches {100 * LEAST:g} points of accuracy (of parities and correlations: zero). A difference that is claimed "
-    f"not to be there is *reproduced* if its interval lies within {100 * ALIKE:g} point, *not reproduced* if it "
-    "excludes zero and its mean lies further out. Everything else is *undecided at this size*. A claim is reproduced "
-    "if all its judged findings are, and not reproduced if one of them is not. Tests are Welch's, as in the paper; "
-    "p-values are not corrected for their number."
+    f"not to be there is *reproduced* if its interval lies within {100 * ALIKE:g} point ({100 * HARDLY:g} for the ACC "
+    "of C7, which is claimed to change hardly), *not reproduced* if it excludes zero and its mean lies further out. "
+    "Everything else is *undecided at this size*. A claim is reproduced if all its judged findings are, and not "
+    "reproduced if one of them is not. Tests are Welch's, as in the paper; p-values are not corrected for their number."
 )
 
 
-class Asked(NamedTuple):
+class Judged(NamedTuple):
     """A claim, and what was found of it.
 
     answer: None where nothing could be found. why: that is so.
@@ -61,30 +61,30 @@ def chosen(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(known[name.lower()] for name in names))
 
 
-def ask(names: Sequence[str], protocol: Protocol, evidence: Evidence) -> dict[str, Asked]:
+def ask(names: Sequence[str], protocol: Protocol, evidence: Evidence) -> dict[str, Judged]:
     """Run and judge; a claim that can't be judged doesn't keep the others from it."""
     found = {}
     for name in names:
         try:
-            found[name] = Asked(ALL[name], ALL[name].ask(protocol, evidence))
-        except AgentError as error:
-            found[name] = Asked(ALL[name], None, str(error))
+            found[name] = Judged(ALL[name], ALL[name].ask(protocol, evidence))
+        except (AgentError, InvalidData, InvalidSetting) as error:  # such as data that aren't there
+            found[name] = Judged(ALL[name], None, str(error))
     return found
 
 
-def write_page(path: Path, found: Mapping[str, Asked], protocol: Protocol, command: str, evidence: Evidence) -> str:
+def write_page(path: Path, found: Mapping[str, Judged], protocol: Protocol, command: str, evidence: Evidence) -> str:
     """Write the pictures and the page, and return its text.
 
     path: of the page; pictures lie beside it and begin with its name.
     """
     parts = [_head(found, protocol, command)]
-    for name, asked in found.items():
-        parts.append(f"## {name}: {asked.claim.says}\n")
-        if asked.answer is None:
-            parts.append(f"Not judged: {asked.why}\n")
+    for name, judged in found.items():
+        parts.append(f"## {name}: {judged.claim.says}\n")
+        if judged.answer is None:
+            parts.append(f"Not judged: {judged.why}\n")
             continue
-        parts += [_table(asked.answer.findings, name in CLAIMS), *_verdict(asked)]
-        for picture, draw in asked.answer.pictures.items():
+        parts += [_table(judged.answer.findings, name in CLAIMS), *_verdict(judged)]
+        for picture, draw in judged.answer.pictures.items():
             file = path.with_name(f"{path.stem}-{name}-{picture}.png")
             _save(file, draw)
             parts.append(f"![{name}: {picture}]({file.name})\n")
@@ -96,7 +96,7 @@ def write_page(path: Path, found: Mapping[str, Asked], protocol: Protocol, comma
     return text
 
 
-def _head(found: Mapping[str, Asked], protocol: Protocol, command: str) -> str:
+def _head(found: Mapping[str, Judged], protocol: Protocol, command: str) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in environment().items())
     lines = [
         "# The paper, claim by claim\n",
@@ -106,7 +106,7 @@ def _head(found: Mapping[str, Asked], protocol: Protocol, command: str) -> str:
         f"on {time.strftime('%Y-%m-%d')}, with {versions}.\n",
         f"{_setting(protocol)}\n",
         "| | claim or question | verdict |\n| --- | --- | --- |",
-        *(f"| {name} | {asked.claim.says} | {asked.verdict} |" for name, asked in found.items()),
+        *(f"| {name} | {judged.claim.says} | {judged.verdict} |" for name, judged in found.items()),
         f"\n{RULES}\n",
     ]
     return "\n".join(lines)
@@ -139,10 +139,10 @@ def _table(findings: Sequence[Finding], judged: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _verdict(asked: Asked) -> list[str]:
-    assert asked.answer is not None
-    found = [f"**Verdict: {asked.verdict}.**\n"] if asked.verdict != "-" else []
-    return found + ([f"{asked.answer.reading}\n"] if asked.answer.reading else [])
+def _verdict(judged: Judged) -> list[str]:
+    assert judged.answer is not None
+    found = [f"**Verdict: {judged.verdict}.**\n"] if judged.verdict != "-" else []
+    return found + ([f"{judged.answer.reading}\n"] if judged.answer.reading else [])
 
 
 def _save(path: Path, draw: Draw) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from plastic_env.learner.cohorts import CohortPoint
 from plastic_env.study.results import Result
 
 EARLY = 1 / 3  # of a cycle
@@ -15,8 +16,8 @@ EARLY = 1 / 3  # of a cycle
 class Parities(NamedTuple):
     """Log-parities of one run, averaged over cohorts and layers.
 
-    birth_activation, birth_gradient: right after birth. end_gradient: at the end of the cycle.
-    early_gradient, early_activation: averaged over the looks in the first third of the cycle after birth, birth
+    birth_activation, birth_gradient: right after birth. end_gradient: at the end of the cycle, before the next edit.
+    early_activation, early_gradient: averaged over the looks in the first third of the cycle after birth, birth
     included.
     """
 
@@ -35,7 +36,7 @@ def parities(result: Result, cycle: int, which: slice = slice(None)) -> Parities
     history = result.cohorts()
     cohorts = sorted({point.cohort for point in history.points})[which]
     keys = dict.fromkeys((point.layer, point.cohort) for point in history.points if point.cohort in cohorts)
-    lives = [[point for point in history.of(*key) if point.age <= cycle] for key in keys]
+    lives = [_looks(history.of(*key), cycle) for key in keys]
     early = [[point for point in life if point.age <= EARLY * cycle] for life in lives]
     return Parities(
         birth_activation=_mean([life[0].log_activation_parity for life in lives]),
@@ -50,6 +51,14 @@ def by_run(results: Sequence[Result], cycle: int, which: slice = slice(None)) ->
     """[seeds] of each parity."""
     found = [parities(result, cycle, which) for result in results]
     return {name: np.array([getattr(one, name) for one in found]) for name in Parities._fields}
+
+
+def _looks(points: Sequence[CohortPoint], until: int) -> list[CohortPoint]:
+    """A cohort's points up to an age; of two at one age, which stand on both sides of an edit, the first."""
+    first: dict[int, CohortPoint] = {}
+    for point in points:
+        first.setdefault(point.age, point)
+    return [point for age, point in first.items() if age <= until]
 
 
 def _mean(values: Sequence[float]) -> float:

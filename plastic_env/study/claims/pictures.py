@@ -10,7 +10,7 @@ import numpy as np
 from plastic_env.study import measures, plots
 from plastic_env.study.plots import Band, draw_accuracy, draw_cycle_ticket, draw_survival, label_lines
 from plastic_env.study.plots.style import draw_band, draw_point, line_style
-from plastic_env.study.results import Result
+from plastic_env.study.results import ByMethod, Result
 from plastic_env.study.stats import mean_bands, mean_interval
 
 if TYPE_CHECKING:
@@ -18,17 +18,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 T = TypeVar("T")
-Lives = Mapping[str, Sequence[Result]]
 
 
-def draw_tickets(shown: Mapping[str, tuple[Lives, Lives]], figure: Figure) -> None:
+def draw_tickets(shown: Mapping[str, tuple[ByMethod, ByMethod]], figure: Figure) -> None:
     """Ticket against cycle accuracy, by title."""
     for ax, (title, (lives, tickets)) in _panels(figure, shown, 5.4, 4.2):
         draw_cycle_ticket({name: measures.cycle_ticket(lives[name], tickets[name]) for name in lives}, ax)
         ax.set_title(title, fontsize=10)
 
 
-def draw_checkpoints(shown: Mapping[str, Lives], figure: Figure) -> None:
+def draw_checkpoints(shown: Mapping[str, ByMethod], figure: Figure) -> None:
     """Test accuracy at the end of each cycle, by title."""
     for ax, (title, lives) in _panels(figure, shown, 5.4, 4.0):
         finals = {}
@@ -42,7 +41,7 @@ def draw_checkpoints(shown: Mapping[str, Lives], figure: Figure) -> None:
         ax.grid(axis="y", color="0.9")
 
 
-def draw_geometry(shown: Lives, cycle: int, figure: Figure) -> None:
+def draw_geometry(shown: ByMethod, cycle: int, figure: Figure) -> None:
     """Activation against gradient parity, at birth and at the end of the cycle."""
     figure.set_size_inches(7.6, 6.2)
     plots.draw_geometry({name: measures.geometry(runs, cycle) for name, runs in shown.items()}, figure.subplots())
@@ -76,7 +75,7 @@ def draw_events(lives: Mapping[int, Sequence[Result]], figure: Figure) -> None:
     ax.grid(axis="y", color="0.9")
 
 
-def draw_streams(shown: Mapping[str, Lives], figure: Figure) -> None:
+def draw_streams(shown: Mapping[str, ByMethod], figure: Figure) -> None:
     """Online accuracy per task, by title."""
     for ax, (title, lives) in _panels(figure, shown, 5.8, 4.2):
         draw_accuracy({name: measures.curves(results) for name, results in lives.items()}, ax)
@@ -84,7 +83,7 @@ def draw_streams(shown: Mapping[str, Lives], figure: Figure) -> None:
         ax.set_xlabel("update")
 
 
-def draw_waiting(shown: Lives, parity: float, figure: Figure) -> None:
+def draw_waiting(shown: ByMethod, parity: float, figure: Figure) -> None:
     """Share of cohorts that have not reached a gradient parity yet, by age."""
     figure.set_size_inches(7.6, 4.6)
     draw_survival({name: measures.survival(runs, parity) for name, runs in shown.items()}, figure.subplots())

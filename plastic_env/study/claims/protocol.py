@@ -22,7 +22,10 @@ from plastic_env.study.sweep import Study
 TRUNK = ("fixed_conv32", "fixed_conv64")  # of the paper's ConvNet
 CONVNET = (*TRUNK, 512, 512, 256)
 MLP = (256, 256)
-CONTROLS = ("dense", "grow", "prune", "prune_no_rewind", "dense_rewind")
+THREE = ("dense", "grow", "prune")
+COMPARED = (*THREE, "prune_no_rewind", "dense_rewind")
+RANKED = ("dense", "grow", "grow_rsl", "prune")  # on streams
+WEIGHED = (*RANKED, "dense_rewind")  # at equal compute
 OWN_AGES = "grow"  # among `INTERVENTIONS`: newborns' Adam state has their own age
 INTERVENTIONS = {
     OWN_AGES: "",
@@ -35,6 +38,8 @@ INTERVENTIONS = {
 }  # the paper's, on its Grow
 PADDED = "padded"
 BOOKKEEPING = {PADDED: "+optimizer_state=padded"}  # how the newborns' Adam state is kept instead
+BOOKKEPT = (OWN_AGES, PADDED, "moment_transplant")
+INITS = ("torch", "kaiming")  # of which C5 may hang
 PUBLISHED = {
     "mnist": Signature((1, 28, 28), 10),
     "cifar10": Signature((3, 32, 32), 10),
@@ -72,6 +77,11 @@ class Cycles:
     annealed: bool = True
     looks: int = 6
 
+    @property
+    def signature(self) -> Signature:
+        """What its learners take in and give out."""
+        return signature_of(self.data)
+
     def study(self, methods: Mapping[str, str]) -> Study:
         """The study of these methods."""
         settings = {
@@ -91,9 +101,9 @@ class Cycles:
         }
         return Study(self.scenario, tuple(methods.values()), self.seeds, settings)
 
-    def controls(self, compactness: float) -> Named:
+    def compared(self, compactness: float) -> Named:
         """Dense, Grow, Prune, and the two controls that the paper lacks."""
-        return {name: self.edited(name, compactness) for name in CONTROLS}
+        return {name: self.edited(name, compactness) for name in COMPARED}
 
     def edited(self, name: str, compactness: float, options: str = "") -> str:
         """A method whose edits fall between cycles, and that ends at this budget of weights."""
@@ -106,7 +116,7 @@ class Cycles:
 
     def target(self, compactness: float) -> tuple[float, ...]:
         """Fractions of the slots of each editable layer that keep to a budget of weights."""
-        return _target(self.data, self.hidden, compactness)
+        return _target(self.signature, self.hidden, compactness)
 
     def interventions(self) -> Named:
         """Grow with each of the paper's interventions, and with padded optimizer state, at the first budget."""
@@ -129,6 +139,7 @@ class Shifts:
     title: what a page calls it. scenario: its name. changes: settings of it. hidden: the learner's layers. seeds: how
     many. rsl: the activation that the paper uses here.
     compactness: the budget of weights that growing and pruning end at. options: of all methods, such as lr.
+    outputs: of the learner, where they aren't one for each class of the data. paper: its figures on this stream.
     Edits fall at shifts, in 20 events over the first half of the stream (when, the paper doesn't say).
     """
 
@@ -140,6 +151,14 @@ class Shifts:
     changes: tuple[tuple[str, Any], ...] = ()
     compactness: float = 0.2
     options: tuple[tuple[str, Any], ...] = ()
+    outputs: int = 0
+    paper: str = ""
+
+    @property
+    def signature(self) -> Signature:
+        """What its learners take in and give out."""
+        found = signature_of(self.data)
+        return Signature(found.inputs, self.outputs or found.outputs)
 
     @property
     def data(self) -> str:
@@ -149,7 +168,7 @@ class Shifts:
     @property
     def methods(self) -> Named:
         """Dense, Grow, Prune, Grow + RSL, and the two controls that the paper lacks."""
-        target = f"+target={_target(self.data, self.hidden, self.compactness)}".replace(" ", "")
+        target = f"+target={_target(self.signature, self.hidden, self.compactness)}".replace(" ", "")
         return {
             "dense": "dense",
             "grow": f"grow{target}",
@@ -205,8 +224,8 @@ def signature_of(data: str) -> Signature:
 
 
 @cache
-def _target(data: str, hidden: tuple[int | str, ...], compactness: float) -> tuple[float, ...]:
-    signature, learner = signature_of(data), LearnerSettings(hidden)
+def _target(signature: Signature, hidden: tuple[int | str, ...], compactness: float) -> tuple[float, ...]:
+    learner = LearnerSettings(hidden)
     units = allocate_units(learner, signature.inputs, signature.outputs, compactness)
     found = tuple(count / slots for count, slots in zip(units, learner.slots, strict=True))
     if min(found) <= NARROW:
@@ -221,6 +240,9 @@ _SMALL = Cycles("digit_pairs", ("fixed_conv8", "fixed_conv16", 128, 128, 64), 40
 _MEDIUM = Cycles("cifar10", CONVNET, 300, 64, 5)
 _PAPER = Cycles("cifar100", CONVNET, 40 * 391, 128, 10, (0.2, 0.3, 0.4, 0.5))
 
+_PERMUTED = "Dense 80.6, Prune 85.9 to 87.2, Grow 71.5 to 75.7, Grow+RSL 75.1 to 81.3 (PMNIST)"
+_RANDOM_LABELS = "Dense 39.2, Prune 94.7 to 95.5, Grow 16.3 to 23.2, Grow+RSL 72.1 to 85.9 (RL-MNIST)"
+
 SIZES: dict[str, Protocol] = {
     "small": Protocol(
         "embedded data; for C2 to C7 images of two digits side by side, in a hundred classes",
@@ -228,14 +250,29 @@ SIZES: dict[str, Protocol] = {
         images=_SMALL,
         adam=replace(_SMALL, optimizer="adam", lr=0.003),
         streams=(
-            Shifts("permuted pixels", "PermutedDigits-small-v0", (64, 64), "random_smooth_leaky", 10),
             Shifts(
-                *("random labels", "RandomLabelDigits-small-v0", (64, 64)),
-                *("random_smooth_leaky_random_label_mnist", 10),
+                title="permuted pixels",
+                scenario="PermutedDigits-small-v0",
+                hidden=(64, 64),
+                rsl="random_smooth_leaky",
+                seeds=10,
+                paper=_PERMUTED,
+            ),
+            Shifts(
+                title="random labels",
+                scenario="RandomLabelDigits-small-v0",
+                hidden=(64, 64),
+                rsl="random_smooth_leaky_random_label_mnist",
+                seeds=10,
+                paper=_RANDOM_LABELS,
             ),
         ),
         classes=Shifts(
-            *("class-incremental", "SplitDigits-small-v0", (64, 64), "random_smooth_leaky_split", 10),
+            title="class-incremental",
+            scenario="SplitDigits-small-v0",
+            hidden=(64, 64),
+            rsl="random_smooth_leaky_split",
+            seeds=10,
             changes=(("tests", "past"),),
         ),
     ),
@@ -246,19 +283,32 @@ SIZES: dict[str, Protocol] = {
         adam=replace(_MEDIUM, optimizer="adam", lr=0.001),
         streams=(
             Shifts(
-                *("permuted MNIST", "PermutedMNIST-paper-v0", MLP, "random_smooth_leaky", 5),
+                title="permuted MNIST",
+                scenario="PermutedMNIST-paper-v0",
+                hidden=MLP,
+                rsl="random_smooth_leaky",
+                seeds=5,
                 changes=(("tasks", 30),),
                 options=(("lr", 0.001),),
+                paper=_PERMUTED,
             ),
             Shifts(
-                *("random-label MNIST", "RandomLabelMNIST-paper-v0", MLP),
-                *("random_smooth_leaky_random_label_mnist", 5),
+                title="random-label MNIST",
+                scenario="RandomLabelMNIST-paper-v0",
+                hidden=MLP,
+                rsl="random_smooth_leaky_random_label_mnist",
+                seeds=5,
                 changes=(("tasks", 15), ("updates", 1500)),
                 options=(("lr", 0.001),),
+                paper=_RANDOM_LABELS,
             ),
         ),
         classes=Shifts(
-            *("class-incremental CIFAR-10", "SplitCIFAR100-paper-v0", CONVNET, "random_smooth_leaky_split", 5),
+            title="class-incremental CIFAR-10",
+            scenario="SplitCIFAR100-paper-v0",
+            hidden=CONVNET,
+            rsl="random_smooth_leaky_split",
+            seeds=5,
             changes=(("data", "cifar10"), ("tasks", 5), ("updates", 200), ("tests", "past")),
             options=(("lr", 0.001),),
         ),
@@ -270,31 +320,55 @@ SIZES: dict[str, Protocol] = {
         adam=replace(_PAPER, optimizer="adam", lr=0.001),
         streams=(
             Shifts(
-                *("random-label CIFAR-10", "RandomLabelCIFAR10-paper-v0", CONVNET),
-                *("random_smooth_leaky_random_label_cifar", 10),
+                title="random-label CIFAR-10",
+                scenario="RandomLabelCIFAR10-paper-v0",
+                hidden=CONVNET,
+                rsl="random_smooth_leaky_random_label_cifar",
+                seeds=10,
                 options=(("lr", 0.001),),
             ),
             Shifts(
-                *("5+1 CIFAR-100", "FivePlusOneCIFAR100-paper-v0", CONVNET, "random_smooth_leaky_split", 10),
+                title="5+1 CIFAR-100",
+                scenario="FivePlusOneCIFAR100-paper-v0",
+                hidden=CONVNET,
+                rsl="random_smooth_leaky_split",
+                seeds=10,
                 options=(("lr", 0.001),),
             ),
             Shifts(
-                *("pairs of classes", "ClassPairsTinyImageNet-paper-v0", CONVNET, "random_smooth_leaky_class_pairs"),
-                10,
+                title="pairs of classes",
+                scenario="ClassPairsTinyImageNet-paper-v0",
+                hidden=CONVNET,
+                rsl="random_smooth_leaky_class_pairs",
+                seeds=10,
                 options=(("lr", 0.001),),
+                outputs=2,
             ),
             Shifts(
-                *("permuted MNIST", "PermutedMNIST-paper-v0", MLP, "random_smooth_leaky", 10),
+                title="permuted MNIST",
+                scenario="PermutedMNIST-paper-v0",
+                hidden=MLP,
+                rsl="random_smooth_leaky",
+                seeds=10,
                 options=(("lr", 0.001),),
+                paper=_PERMUTED,
             ),
             Shifts(
-                *("random-label MNIST", "RandomLabelMNIST-paper-v0", MLP),
-                *("random_smooth_leaky_random_label_mnist", 10),
+                title="random-label MNIST",
+                scenario="RandomLabelMNIST-paper-v0",
+                hidden=MLP,
+                rsl="random_smooth_leaky_random_label_mnist",
+                seeds=10,
                 options=(("lr", 0.001),),
+                paper=_RANDOM_LABELS,
             ),
         ),
         classes=Shifts(
-            *("class-incremental CIFAR-100", "SplitCIFAR100-paper-v0", CONVNET, "random_smooth_leaky_split", 10),
+            title="class-incremental CIFAR-100",
+            scenario="SplitCIFAR100-paper-v0",
+            hidden=CONVNET,
+            rsl="random_smooth_leaky_split",
+            seeds=10,
             changes=(("tests", "past"),),
             options=(("lr", 0.001),),
         ),

@@ -8,12 +8,13 @@ from enum import Enum
 
 import numpy as np
 
-from plastic_env.study.report import interval_text
 from plastic_env.study.stats import Interval, paired_difference, welch_test
+from plastic_env.study.text import interval_text, p_text
 
 Rule = Callable[[Interval], "Verdict"]
 LEAST = 0.0025  # accuracy: an effect below a quarter of a point is none
 ALIKE = 0.01  # accuracy: means less than a point apart are alike
+HARDLY = 0.02  # accuracy: what is said to change hardly may change by less than this
 
 
 class Verdict(Enum):
@@ -75,11 +76,11 @@ def overall(findings: Sequence[Finding]) -> Verdict | None:
 def difference(what: str, a: np.ndarray, b: np.ndarray, *, paper: str = "", rule: Rule | None = None) -> Finding:
     """The paired difference a - b of two methods' scores [seeds], judged by a rule, if there is one."""
     gap = paired_difference(a, b)
-    return Finding(what, interval_text(gap, "+"), paper, p_text(welch_test(a, b).p), rule(gap) if rule else None)
+    return Finding(what, interval_text(gap, "+"), paper, _tested(welch_test(a, b).p), rule(gap) if rule else None)
 
 
-def p_text(p: float) -> str:
-    """A p-value of Welch's test."""
+def _tested(p: float) -> str:
     if np.isnan(p):
         return ""
-    return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
+    said = p_text(p)
+    return f"p {said}" if said.startswith("<") else f"p = {said}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from plastic_env.study.plots.style import (
+    NO_BIRTHS,
     QUIET,
     Band,
     axes_or_new,
@@ -53,17 +54,16 @@ def plasticity_figure(title: str, methods: Mapping[str, Curves]) -> Figure:
     heights = (5.2, 0.55 + 0.22 * len(methods), 2.1, 2.1)
     top, raster, width, parity = figure.subplots(4, 1, sharex=True, height_ratios=heights)
     draw_accuracy(methods, top)
-    by_task = all(curves.by_task for curves in methods.values())
-    part = "task" if by_task else "stretch"
-    top.set_title(f"{title}: online accuracy per {part}, mean and 95 % band over {_seeds(methods)} seeds", fontsize=11)
+    parts = " or ".join(dict.fromkeys("task" if curves.by_task else "stretch" for curves in methods.values()))
+    top.set_title(f"{title}: online accuracy per {parts}, mean and 95 % band over {_seeds(methods)} seeds", fontsize=11)
     draw_edits(methods, raster)
-    draw_lines({name: c.width for name, c in methods.items()}, _ends(methods), width)
+    draw_lines(methods, lambda curves: curves.width, width)
     width.set_ylabel("live width\n(units per layer)")
     _draw_newest_parity(methods, parity)
-    parity.set_xlabel("update (tick marks at the top of each panel: shifts)" if by_task else "update")
+    shifts = _shifts(methods)
+    parity.set_xlabel("update (tick marks at the top of each panel: shifts)" if len(shifts) else "update")
     for ax in (top, width, parity):
-        if by_task:
-            mark_shifts(_ends(methods)[:-1], ax)
+        mark_shifts(shifts, ax)
         ax.margins(x=0.01)
     return figure
 
@@ -91,13 +91,18 @@ def draw_edits(methods: Mapping[str, Curves], ax: Axes | None = None) -> Axes:
     return ax
 
 
-def draw_lines(methods: Mapping[str, np.ndarray], ends: np.ndarray, ax: Axes | None = None) -> Axes:
-    """Means over seeds of values [seeds, tasks] at the tasks' ends; what was never measured is left out."""
+def draw_lines(methods: Mapping[str, Curves], values: Callable[[Curves], np.ndarray], ax: Axes | None = None) -> Axes:
+    """Means over seeds at the tasks' ends; what was never measured is left out.
+
+    values: takes what is drawn, [seeds, tasks], from a method's record.
+    """
     ax = axes_or_new(ax)
-    for at, values in enumerate(methods.values()):
-        measured = np.isfinite(values).any(0)
+    for at, curves in enumerate(methods.values()):
+        drawn = values(curves)
+        measured = np.isfinite(drawn).any(0)
         if measured.any():
-            ax.plot(ends[measured], np.nanmean(values[:, measured], 0), **line_style(at, int(measured.sum())))
+            style = line_style(at, int(measured.sum()))
+            ax.plot(curves.task_ends[measured], np.nanmean(drawn[:, measured], 0), **style)
     ax.grid(axis="y", color="0.9")
     return ax
 
@@ -105,9 +110,9 @@ def draw_lines(methods: Mapping[str, np.ndarray], ends: np.ndarray, ax: Axes | N
 def _draw_newest_parity(methods: Mapping[str, Curves], ax: Axes) -> None:
     ax.set_ylabel("newborn gradient parity\n(newest cohort; 1: equal)")
     if not any(np.isfinite(curves.parity).any() for curves in methods.values()):
-        say("no unit was born beside older ones", ax, keep_x=True)
+        say(NO_BIRTHS, ax, keep_x=True)
         return
-    draw_lines({name: np.exp(curves.parity) for name, curves in methods.items()}, _ends(methods), ax)
+    draw_lines(methods, lambda curves: np.exp(curves.parity), ax)
     ax.axhline(1, color=QUIET, linewidth=0.8)
     ratio_axis(ax, "y", *ax.dataLim.intervaly)
 
@@ -116,8 +121,11 @@ def _centres(ends: np.ndarray) -> np.ndarray:
     return (np.concatenate([[0], ends[:-1]]) + ends) / 2
 
 
-def _ends(methods: Mapping[str, Curves]) -> np.ndarray:
-    return next(iter(methods.values())).task_ends
+def _shifts(methods: Mapping[str, Curves]) -> np.ndarray:
+    """Those of all methods; none where they differ, from seed to seed or from method to method."""
+    ends = [curves.task_ends for curves in methods.values()]
+    alike = all(curves.by_task for curves in methods.values()) and all(np.array_equal(one, ends[0]) for one in ends)
+    return ends[0][:-1] if alike and ends else np.zeros(0)
 
 
 def _seeds(methods: Mapping[str, Curves]) -> int:

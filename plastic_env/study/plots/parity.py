@@ -10,6 +10,7 @@ import numpy as np
 
 from plastic_env.study.plots.style import (
     MARKERS,
+    NO_BIRTHS,
     NO_NEWBORNS,
     QUIET,
     Band,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NOTHING = "no unit was born beside older ones"
 QUADRANTS = {
     (0, 1): "forward-active\nbackward-starved",
     (1, 1): "forward-active\nbackward-fed",
@@ -71,7 +71,7 @@ def draw_parity_by_age(methods: Mapping[str, Band], ax: Axes | None = None, *, o
     seen = [values[np.isfinite(values)] for r in ratios.values() for values in (r.low, r.middle, r.high)]
     shown = np.concatenate([np.zeros(0), *seen])
     if not shown.size:
-        return say(NOTHING, ax)
+        return say(NO_BIRTHS, ax)
     ax.axhline(1, color=QUIET, linewidth=0.8)
     finals = {name: draw_band(band, ax, line_style(at, len(band))) for at, (name, band) in enumerate(ratios.items())}
     ratio_axis(ax, "y", shown.min(), shown.max())
@@ -103,7 +103,7 @@ def geometry_figure(title: str, methods: Mapping[str, Geometry], columns: int = 
     without = [name for name in kept if name not in shown]
     if without:
         title = f"{title}\n{NO_NEWBORNS}: {', '.join(without)}"
-    figure, grid = panels(title, shown, (4.2, 3.6), columns, empty=NOTHING)
+    figure, grid = panels(title, shown, (4.2, 3.6), columns, empty=NO_BIRTHS)
     for ax, name in zip(grid, shown, strict=True):
         _draw_field(list(kept.values()), ax)
         _draw_paths(kept[name], ax, list(kept).index(name))
@@ -122,7 +122,7 @@ def _draw_field(kept: Sequence[np.ndarray], ax: Axes, cohorts: bool = True) -> b
     ax.set(xlabel="gradient parity (1: equal to older units)", ylabel="activation parity (1: equal to older units)")
     shown = [paths if cohorts else np.median(paths, 0, keepdims=True) for paths in kept if len(paths)]
     if not shown:
-        say(NOTHING, ax)
+        say(NO_BIRTHS, ax)
         return False
     every = np.concatenate(shown).reshape(-1, 2)
     for which, low, high in zip("xy", every.min(0), every.max(0), strict=True):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from plastic_env.errors import look_up
 from plastic_env.study.plots.style import QUIET, axes_or_new, say
 from plastic_env.study.stats import Interval
 
@@ -40,10 +41,10 @@ def draw_heat_map(
     form: format of the values. key: whether a colour bar is added to the axes' figure.
 
     Raises:
-        ValueError: no method is called `reference`.
+        UnknownName: no method is called `reference`.
     """
-    if reference is not None and reference not in scores.methods:
-        raise ValueError(f"reference is {reference!r}; give one of {', '.join(scores.methods)}.")
+    if reference is not None:
+        look_up(dict.fromkeys(scores.methods), reference, "reference method")
     rows, columns = len(scores.methods), len(scores.scenarios)
     left, top = (0.085 * max(map(len, names), default=0) for names in (scores.methods, scores.scenarios))  # inches
     size = (0.8 + left + 0.9 * columns + top * math.cos(SLANT), 1.2 + 0.32 * rows + top * math.sin(SLANT))
@@ -54,22 +55,7 @@ def draw_heat_map(
     shades, look, meaning = _ranked(values) if reference is None else _compared(scores, reference)
     mesh = ax.pcolormesh(np.ma.masked_invalid(shades), edgecolors="white", linewidth=1, **look)
     ax.set_facecolor(UNKNOWN)
-    best = np.max(np.where(np.isfinite(values), values, -np.inf), axis=0)
-    for row, column in np.ndindex(values.shape):
-        value = values[row, column]
-        known = math.isfinite(value)
-        shade = shades[row, column]
-        fill = mesh.cmap(mesh.norm(shade))[:3] if math.isfinite(shade) else (float(UNKNOWN),) * 3
-        ax.text(
-            column + 0.5,
-            row + 0.5,
-            format(value, form) if known else "-",
-            ha="center",
-            va="center",
-            fontsize=9,
-            color=readable_on(fill),
-            fontweight="bold" if known and value == best[column] else "normal",
-        )
+    _write_values(values, shades, mesh, ax, form)
     ax.set_xticks(
         np.arange(columns) + 0.5,
         list(scores.scenarios),
@@ -131,6 +117,25 @@ def ranks(values: np.ndarray) -> np.ndarray:
     higher = (values[None] > values[:, None]).sum(1)
     equal = (values[None] == values[:, None]).sum(1)
     return np.where(np.isfinite(values), higher + (equal + 1) / 2, np.nan)
+
+
+def _write_values(values: np.ndarray, shades: np.ndarray, mesh: Any, ax: Axes, form: str) -> None:
+    """Each in its cell of the mesh, whose shades are these; the best of a column in bold; all [rows, columns]."""
+    best = np.max(np.where(np.isfinite(values), values, -np.inf), axis=0)
+    for row, column in np.ndindex(values.shape):
+        value, shade = values[row, column], shades[row, column]
+        known = math.isfinite(value)
+        fill = mesh.cmap(mesh.norm(shade))[:3] if math.isfinite(shade) else (float(UNKNOWN),) * 3
+        ax.text(
+            column + 0.5,
+            row + 0.5,
+            format(value, form) if known else "-",
+            ha="center",
+            va="center",
+            fontsize=9,
+            color=readable_on(fill),
+            fontweight="bold" if known and value == best[column] else "normal",
+        )
 
 
 def _ranked(values: np.ndarray) -> tuple[np.ndarray, dict[str, Any], str]:

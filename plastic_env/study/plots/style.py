@@ -25,6 +25,7 @@ COLOURS = ("#000000", "#E69F00", "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#C
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (8, 2)))
 MARKERS = "os^Dv*PXdp<>"
 NO_NEWBORNS = "no newborns"
+NO_BIRTHS = "no unit was born beside older ones"
 QUIET = "0.4"  # of what is beside the point: reference lines, remarks
 LABEL_SIZE = 9  # points
 MOST_TICKS = 7

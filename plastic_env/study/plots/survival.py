@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from plastic_env.study.plots.style import (
+    NO_BIRTHS,
     NO_NEWBORNS,
     Band,
     axes_or_new,
@@ -44,7 +45,7 @@ def draw_survival(methods: Mapping[str, Survival], ax: Axes | None = None) -> Ax
     ax = axes_or_new(ax)
     ax.set(xlabel="age of the cohort (updates; ticks: last seen, not integrated)", ylabel="share not yet integrated")
     if not any(_known(survival) for survival in methods.values()):
-        return say("no unit was born beside older ones", ax)
+        return say(NO_BIRTHS, ax)
     finals = {}
     for at, (name, survival) in enumerate(methods.items()):
         band = _whole(survival)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from plastic_env.study import costs
-from plastic_env.study.results import Result
+from plastic_env.study.measures import online_accuracy
+from plastic_env.study.results import ByMethod
 from plastic_env.study.stats import Interval, accuracy_within, common_budget, mean_interval, pareto_front
 
 
@@ -27,21 +28,19 @@ class View:
     front: Sequence[str]
 
 
-def by_updates(methods: Mapping[str, Sequence[Result]]) -> View:
+def by_updates(methods: ByMethod) -> View:
     """At equal numbers of updates."""
-    accuracy = {name: _accuracy(results) for name, results in methods.items()}
+    accuracy = {name: online_accuracy(results) for name, results in methods.items()}
     return _view(accuracy, {name: np.ones_like(values) for name, values in accuracy.items()})
 
 
-def by_cost(methods: Mapping[str, Sequence[Result]], of: str) -> View | None:
+def by_cost(methods: ByMethod, of: str) -> View | None:
     """At equal costs of one of the `costs.KINDS`; None if any run doesn't say what it cost."""
     spent = {name: costs.costs(results, of) for name, results in methods.items()}
     known = {name: cost for name, cost in spent.items() if cost is not None}
-    return _view({name: _accuracy(results) for name, results in methods.items()}, known) if known == spent else None
-
-
-def _accuracy(results: Sequence[Result]) -> np.ndarray:
-    return np.stack([result.online_accuracy() for result in results])  # [seeds, updates]
+    return (
+        _view({name: online_accuracy(results) for name, results in methods.items()}, known) if known == spent else None
+    )
 
 
 def _view(accuracy: Mapping[str, np.ndarray], cost: Mapping[str, np.ndarray]) -> View:

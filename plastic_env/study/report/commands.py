@@ -15,10 +15,8 @@ from plastic_env.scenarios import find
 from plastic_env.study.description import seeds_word, to_words, value_word
 from plastic_env.study.folder import Folder
 from plastic_env.study.methods import find_method
-from plastic_env.study.results import Result
-from plastic_env.study.ticket import WEIGHTS
-
-Methods = Mapping[str, Sequence[Result]]
+from plastic_env.study.results import ByMethod, Result
+from plastic_env.study.ticket import WEIGHTS, retrained_methods
 
 
 @dataclass(frozen=True)
@@ -44,9 +42,8 @@ def commands_of(found: Folder, folder: Path) -> Commands:
     for label, methods in found.results.items():
         tickets = found.tickets.get(label, {})
         rest = {name: runs for name, runs in methods.items() if _name(runs) not in named}
-        for kind, weights in WEIGHTS.items():
-            ending = f"/{weights.suffix}"
-            own = {name.replace(ending, "", 1) for name in tickets if ending in name} & set(methods)
+        for kind in WEIGHTS:
+            own = retrained_methods(tickets, kind).keys() & methods.keys()
             if own:
                 retrained = {name: runs for name, runs in methods.items() if name in own}
                 weighing = [] if kind == "fresh" else ["--weights", kind]
@@ -57,7 +54,7 @@ def commands_of(found: Folder, folder: Path) -> Commands:
     return Commands(lines, list(remarks))
 
 
-def _line(command: str, label: str, methods: Methods, last: Sequence[str], remarks: dict[str, None]) -> str:
+def _line(command: str, label: str, methods: ByMethod, last: Sequence[str], remarks: dict[str, None]) -> str:
     """One command for these methods on one scenario."""
     results = [result for runs in methods.values() for result in runs]
     first = results[0].settings
@@ -72,7 +69,7 @@ def _line(command: str, label: str, methods: Methods, last: Sequence[str], remar
     for runs in methods.values():
         remarks |= dict.fromkeys(_doubts(runs[0].settings))
     words = ["plastic-env", command, "--scenario", name, "--methods", *names]
-    words += ["--seeds", seeds_word(sorted({result.settings["seed"] for result in results}))]
+    words += ["--seeds", seeds_word(sorted({result.seed for result in results}))]
     words += ["--set", *(f"{key}={value_word(value)}" for key, value in changes.items())] if changes else []
     return shlex.join([*words, *last])
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from plastic_env.study.measures import pairs, taoa_by_seed
-from plastic_env.study.results import Result
+from plastic_env.study.results import ByMethod
 from plastic_env.study.stats import (
     Interval,
     holm,
@@ -20,7 +20,7 @@ from plastic_env.study.stats import (
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Compared:
     """One method against the reference.
 
     pairs: seeds that both have. difference: of their scores, paired by these. improvement: probability that a run of
@@ -38,12 +38,12 @@ class Comparison:
     corrected_sign_flip: float
 
 
-def compare_with(methods: Mapping[str, Sequence[Result]], reference: str) -> dict[str, Comparison]:
+def compare_with(methods: ByMethod, reference: str) -> dict[str, Compared]:
     """TAOA of all other methods that have a seed in common with `reference`."""
     return compare_scores({name: taoa_by_seed(results) for name, results in methods.items()}, reference)
 
 
-def compare_scores(scores: Mapping[str, Mapping[int, float]], reference: str) -> dict[str, Comparison]:
+def compare_scores(scores: Mapping[str, Mapping[int, float]], reference: str) -> dict[str, Compared]:
     """The same of any scores, by method and seed."""
     base = scores[reference]
     paired = {name: pairs(mine, base) for name, mine in scores.items() if name != reference}
@@ -56,7 +56,7 @@ def compare_scores(scores: Mapping[str, Mapping[int, float]], reference: str) ->
     flips = np.array([sign_flip_test(*pair).p for pair in paired.values()])
     p_values = zip(welch, flips, holm(welch), holm(flips), strict=True)
     return {
-        name: Comparison(
+        name: Compared(
             len(pair[0]),
             paired_difference(*pair),
             probability_of_improvement(whole[name], theirs),

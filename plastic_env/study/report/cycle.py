@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from plastic_env.errors import InvalidSetting
 from plastic_env.study import measures, plots
 from plastic_env.study.report import pictures, tables
 from plastic_env.study.report.comparing import compare_scores, reference_among
 from plastic_env.study.report.markup import Cell, Column, Html, Section, element, joined, table
-from plastic_env.study.results import Result
+from plastic_env.study.results import ByMethod
 from plastic_env.study.stats import Interval, mean_interval, paired_difference
-from plastic_env.study.ticket import WEIGHTS, Ticketed, beside, compared
+from plastic_env.study.ticket import WEIGHTS, Ticketed, beside, compared, retrained_methods
 
-Methods = Mapping[str, Sequence[Result]]
 NOBODY = plots.CycleTicket(Interval(*(math.nan,) * 3), Interval(*(math.nan,) * 3))
 
 
 def cycle_sections(
-    methods: Methods, tickets: Methods, reference: str | None, colours: Mapping[str, str]
+    methods: ByMethod, tickets: ByMethod, reference: str | None, colours: Mapping[str, str]
 ) -> list[Section]:
-    """A section for each kind of tickets that there is; they are called `<method>/<suffix of the kind>`."""
+    """A section for each kind of tickets that there is."""
     found = []
-    for kind, weights in WEIGHTS.items():
-        ending = f"/{weights.suffix}"
-        own = {name.replace(ending, "", 1): results for name, results in tickets.items() if ending in name}
+    for kind in WEIGHTS:
+        own = {method: tickets[name] for method, name in retrained_methods(tickets, kind).items()}
         if own:
             found.append(Section(f"Cycle and ticket, {kind} weights", _compared(methods, own, reference, colours)))
     return found
 
 
-def _compared(methods: Methods, tickets: Methods, reference: str | None, colours: Mapping[str, str]) -> Html:
+def _compared(methods: ByMethod, tickets: ByMethod, reference: str | None, colours: Mapping[str, str]) -> Html:
     both = beside(methods, tickets)
     alone = [name for name in tickets if name not in both]
     remark = element("p", f"Tickets without their runs: {', '.join(alone)}.", class_="remark") if alone else None

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from plastic_env.study.folder import Found
 from plastic_env.study.labels import Place
-from plastic_env.study.results import Result
+from plastic_env.study.results import ByScenario, Result
 
 # of single runs, or said elsewhere
 LEFT_OUT = (
@@ -19,7 +18,6 @@ LEFT_OUT = (
     "shifts",
     "scored",
     "stacked",
-    "stacked_seeds",
     "live_slots",
     "start",
     "version",
@@ -43,10 +41,10 @@ class Settings:
     loose: Sequence[str]
 
 
-def settings_of(found: Found) -> Settings:
+def settings_of(found: ByScenario) -> Settings:
     """The settings of all runs, sorted by what they follow from."""
     runs = {
-        (scenario, method, result.settings["seed"]): dict(_flat(result.settings))
+        (scenario, method, result.seed): dict(_flat(result.settings))
         for scenario, methods in found.items()
         for method, results in methods.items()
         for result in results
@@ -70,7 +68,7 @@ def settings_of(found: Found) -> Settings:
     return Settings(shared.get((), []), scenarios, methods, cells, loose)
 
 
-def versions_of(found: Found) -> dict[str, list[str]]:
+def versions_of(found: ByScenario) -> dict[str, list[str]]:
     """What computed the results, by name: one value each, unless runs of several versions are mixed."""
     values: dict[str, list[str]] = {}
     for result in _all(found):
@@ -114,7 +112,7 @@ def compact(value: Any) -> str:
     return str(value)
 
 
-def _all(found: Found) -> Iterator[Result]:
+def _all(found: ByScenario) -> Iterator[Result]:
     for methods in found.values():
         for results in methods.values():
             yield from results

@@ -13,24 +13,25 @@ import plastic_env
 from plastic_env.errors import look_up
 from plastic_env.files import write_atomically
 from plastic_env.study import costs
-from plastic_env.study.folder import Folder, Found, read_folder
+from plastic_env.study.folder import Folder, read_folder
 from plastic_env.study.report import origin, pictures, tables, troubles
 from plastic_env.study.report.budgets import by_cost, by_updates
 from plastic_env.study.report.commands import Commands, commands_of
-from plastic_env.study.report.comparing import Comparison, compare_with, reference_among
+from plastic_env.study.report.comparing import Compared, compare_with, reference_among
 from plastic_env.study.report.cycle import cycle_sections
 from plastic_env.study.report.markup import Html, Section, contents, element, joined, sections
 from plastic_env.study.report.summary import details, summarise
 from plastic_env.study.report.tables import Row
-from plastic_env.study.results import Result
+from plastic_env.study.results import ByMethod, ByScenario
 from plastic_env.study.stats import mean_interval
+from plastic_env.study.text import interval_text, p_text
 from plastic_env.study.values import suffix
 
 NAME = "report.html"
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReportSettings:
     """What a report is to say besides what the results do.
 
     question: what the study was for. reference: the method that others are compared with; None: dense, or the first.
@@ -42,7 +43,7 @@ class Asked:
     commands: Sequence[str] = ()
 
 
-def write_report(folder: Path, out: Path | None = None, asked: Asked | None = None) -> Path:
+def write_report(folder: Path, out: Path | None = None, asked: ReportSettings | None = None) -> Path:
     """Write a page about all results in `folder`, and return where it is.
 
     out: the file; None: report.html in the folder.
@@ -51,7 +52,7 @@ def write_report(folder: Path, out: Path | None = None, asked: Asked | None = No
         FileError: the folder can't be read (see `read_folder`), or the file not be written.
         UnknownName: no method is called as the reference.
     """
-    asked, found = asked or Asked(), read_folder(folder)
+    asked, found = asked or ReportSettings(), read_folder(folder)
     if asked.reference is not None:
         look_up(dict.fromkeys(found.methods), asked.reference, "reference method")
     path = out or folder / NAME
@@ -60,7 +61,7 @@ def write_report(folder: Path, out: Path | None = None, asked: Asked | None = No
     return path
 
 
-def page(found: Folder, folder: Path, asked: Asked) -> str:
+def page(found: Folder, folder: Path, asked: ReportSettings) -> str:
     """The whole page."""
     title = asked.question or f"Methods on {_listed(list(found.results))}"
     wrong = troubles.troubles(found)
@@ -90,7 +91,7 @@ def page(found: Folder, folder: Path, asked: Asked) -> str:
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
 
 
-def _scenario(name: str, found: Folder, asked: Asked) -> Section:
+def _scenario(name: str, found: Folder, asked: ReportSettings) -> Section:
     methods = found.results[name]
     colours = tables.colours_of(list(methods))
     reference = reference_among(list(methods), asked.reference)
@@ -116,33 +117,24 @@ def _scenario(name: str, found: Folder, asked: Asked) -> Section:
 
 
 def _finding(
-    rows: Mapping[str, Row], compared: Mapping[str, Comparison], reference: str, colours: Mapping[str, str]
+    rows: Mapping[str, Row], compared: Mapping[str, Compared], reference: str, colours: Mapping[str, str]
 ) -> Html:
     """Who has the highest TAOA, and by how much."""
     known = {name: row.summary for name, row in rows.items() if row.summary is not None}
     best = max(known, key=lambda name: known[name].taoa.mean)
-    said = joined(
-        "Highest TAOA: ", tables.label(best, colours), f" {_span(known[best].taoa.mean, *known[best].taoa[1:])}"
-    )
+    said = joined("Highest TAOA: ", tables.label(best, colours), f" {interval_text(known[best].taoa)}")
     if best not in compared:
         return joined(said, ".")
     one = compared[best]
-    apart = joined(f"; {_span(*one.difference, form='+.3f')} against ", tables.label(reference, colours))
-    return joined(said, apart, f" (sign-flip p {_p(one.corrected_sign_flip)}, corrected by Holm's rule).")
-
-
-def _span(mean: float, low: float, high: float, form: str = ".3f") -> str:
-    return f"{mean:{form}} [{low:{form}}, {high:{form}}]" if low == low else f"{mean:{form}} [one seed]"
-
-
-def _p(p: float) -> str:
-    cell = tables.p_value(p)
-    return str(cell.text) if p == p else "unknown"
+    apart = joined(f"; {interval_text(one.difference, '+')} against ", tables.label(reference, colours))
+    return joined(
+        said, apart, f" (sign-flip p {p_text(one.corrected_sign_flip, 'unknown')}, corrected by Holm's rule)."
+    )
 
 
 def _compared(
-    compared: Mapping[str, Comparison],
-    methods: Mapping[str, Sequence[Result]],
+    compared: Mapping[str, Compared],
+    methods: ByMethod,
     reference: str,
     colours: Mapping[str, str],
 ) -> Html:
@@ -162,7 +154,7 @@ def _compared(
     return joined(picture, tests, least if pairs < 10 else None, remark)
 
 
-def _budgets(methods: Mapping[str, Sequence[Result]], colours: Mapping[str, str]) -> Html:
+def _budgets(methods: ByMethod, colours: Mapping[str, str]) -> Html:
     views = {
         "updates": by_updates(methods),
         "MACs": by_cost(methods, "macs"),
@@ -177,14 +169,14 @@ def _budgets(methods: Mapping[str, Sequence[Result]], colours: Mapping[str, str]
     return joined(tables.budget_table(views, sizes, colours), element("p", remark, class_="remark"))
 
 
-def _overview(found: Folder, asked: Asked) -> Section:
+def _overview(found: Folder, asked: ReportSettings) -> Section:
     reference = reference_among(found.methods, asked.reference)
     return Section("All scenarios", parts=pictures.heat_maps(found.results, reference))
 
 
 def _facts(found: Folder) -> Html:
     runs = [result for methods in found.results.values() for results in methods.values() for result in results]
-    seeds = sorted({result.settings["seed"] for result in runs})
+    seeds = sorted({result.seed for result in runs})
     facts = {
         "scenarios": str(len(found.results)),
         "methods": str(len(found.methods)),
@@ -201,19 +193,19 @@ def _facts(found: Folder) -> Html:
     return element("dl", *(element("div", element("dt", name), element("dd", value)) for name, value in told.items()))
 
 
-def _several(found: Found) -> str:
+def _several(found: ByScenario) -> str:
     """How many results, if any."""
     return str(sum(len(results) for methods in found.values() for results in methods.values()) or "")
 
 
-def _tuning(found: Found, results: Found) -> Section:
+def _tuning(found: ByScenario, results: ByScenario) -> Section:
     """What candidates reached on the seeds of the tuning."""
     scores = {
         (scenario, method): mean_interval(np.array([result.taoa() for result in results]))
         for scenario, methods in found.items()
         for method, results in methods.items()
     }
-    seeds = sorted({result.settings["seed"] for m in found.values() for results in m.values() for result in results})
+    seeds = sorted({result.seed for m in found.values() for results in m.values() for result in results})
     chosen = {
         (scenario, method + suffix(runs[0].settings["tuned"]["values"]))
         for scenario, methods in results.items()
@@ -252,7 +244,7 @@ def _colours(found: Folder) -> dict[str, str]:
     return {name: colours.pop() for name, colours in seen.items() if len(colours) == 1}
 
 
-def _origin(found: Folder, folder: Path, asked: Asked) -> Section:
+def _origin(found: Folder, folder: Path, asked: ReportSettings) -> Section:
     versions = [(name, ", ".join(values)) for name, values in origin.versions_of(found.results).items()]
     versions.append(("this report", f"plastic_env {plastic_env.__version__}"))
     commands = Commands(asked.commands, ()) if asked.commands else commands_of(found, folder)

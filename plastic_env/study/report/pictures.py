@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from plastic_env.study import costs, measures, plots
 from plastic_env.study.report.markup import Html, Section, element
-from plastic_env.study.results import Result
+from plastic_env.study.results import ByMethod, ByScenario, Result
 from plastic_env.study.stats import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Methods = Mapping[str, Sequence[Result]]
 Measured = TypeVar("Measured")
 
 HEAVIEST = 300_000  # bytes of an SVG; what is larger becomes a PNG
@@ -24,7 +23,7 @@ DPI = 150  # of those
 SALT = "plastic_env"  # makes ids in SVGs the same every time
 
 
-def stream_pictures(title: str, methods: Methods) -> list[Section]:
+def stream_pictures(title: str, methods: ByMethod) -> list[Section]:
     """Accuracy along the stream, and within its tasks."""
     return [
         _section(
@@ -46,7 +45,7 @@ def stream_pictures(title: str, methods: Methods) -> list[Section]:
     ]
 
 
-def unit_pictures(methods: Methods) -> list[Section]:
+def unit_pictures(methods: ByMethod) -> list[Section]:
     """When units were born, and how newborns fare."""
     waiting = _each(methods, measures.survival)
     return [
@@ -82,7 +81,7 @@ def unit_pictures(methods: Methods) -> list[Section]:
     ]
 
 
-def budget_pictures(methods: Methods) -> list[Section]:
+def budget_pictures(methods: ByMethod) -> list[Section]:
     """Accuracy against what it cost."""
     return [
         _within("Accuracy within a budget of multiply-accumulates", methods, "macs"),
@@ -101,7 +100,7 @@ def difference_picture(differences: Mapping[str, Interval], reference: str) -> H
     return element("figure", _image(drawn, f"Differences in TAOA from {reference}, each with its interval."))
 
 
-def heat_maps(found: Mapping[str, Methods], reference: str) -> list[Section]:
+def heat_maps(found: ByScenario, reference: str) -> list[Section]:
     """Methods by scenarios."""
     scores = measures.scores(found)
     sections = [
@@ -122,11 +121,11 @@ def heat_maps(found: Mapping[str, Methods], reference: str) -> list[Section]:
     return sections
 
 
-def _each(methods: Methods, measure: Callable[[Sequence[Result]], Measured]) -> dict[str, Measured]:
+def _each(methods: ByMethod, measure: Callable[[Sequence[Result]], Measured]) -> dict[str, Measured]:
     return {name: measure(results) for name, results in methods.items()}
 
 
-def _within(title: str, methods: Methods, of: str) -> Section:
+def _within(title: str, methods: ByMethod, of: str) -> Section:
     return _section(
         title,
         plots.draw_within(_each(methods, lambda results: costs.within(results, of)), of=costs.KINDS[of]),

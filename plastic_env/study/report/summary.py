@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from plastic_env.study.measures import online_accuracy
 from plastic_env.study.results import Result
 from plastic_env.study.stats import (
     Interval,
@@ -44,7 +45,7 @@ class Summary:
 
 def summarise(results: Sequence[Result]) -> Summary:
     """Summarise one method's runs."""
-    accuracy = np.stack([result.online_accuracy() for result in results])  # [seeds, updates]
+    accuracy = online_accuracy(results)  # [seeds, updates]
     first, last = fifths(accuracy)
     live = np.stack([result.last("live") for result in results])  # [seeds, layers]
     dormant = np.stack([result.last("dormant") for result in results])
@@ -58,7 +59,7 @@ def summarise(results: Sequence[Result]) -> Summary:
         last_fifth=mean_interval(last),
         final_width=float(live.mean()),
         dormant=float(shares.mean()) if shares.size else float("nan"),
-        macs=float(np.mean([sum(result.rows["macs"]) for result in results])),
+        macs=float(np.mean([result.macs() for result in results])),
         diverged=sum(bool(result.last("diverged")) for result in results),
     )
 
@@ -78,9 +79,9 @@ class Details:
 
 def details(results: Sequence[Result]) -> Details:
     """More of one method's runs."""
-    accuracy = np.stack([result.online_accuracy() for result in results])  # [seeds, updates]
-    ends = [[*result.settings["shifts"], result.settings["updates"]] for result in results]
-    by_task = [average_online_accuracy(*run) for run in zip(accuracy, ends, strict=True)]  # of each seed [tasks]
+    accuracy = online_accuracy(results)  # [seeds, updates]
+    runs = zip(accuracy, results, strict=True)
+    by_task = [average_online_accuracy(values, result.task_ends) for values, result in runs]  # of each seed [tasks]
     several = all(len(tasks) > 1 for tasks in by_task)
     return Details(
         iqm=iqm_interval(np.array([result.taoa() for result in results])),

@@ -9,12 +9,12 @@ from typing import Any
 
 from plastic_env.study.plots import COLOURS
 from plastic_env.study.report.budgets import View
-from plastic_env.study.report.comparing import Comparison
+from plastic_env.study.report.comparing import Compared
 from plastic_env.study.report.markup import Cell, Column, Html, element, joined, table
 from plastic_env.study.report.summary import Details, Summary
 from plastic_env.study.stats import Interval
+from plastic_env.study.text import NONE, p_text
 
-NONE = "-"
 _PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 
 
@@ -44,7 +44,7 @@ def summary_table(rows: Mapping[str, Row], colours: Mapping[str, str]) -> Html:
     return table("Mean over seeds; in brackets, 95 % bootstrap intervals over seeds", columns, body)
 
 
-def comparison_table(score: str, found: Mapping[str, Comparison], reference: str, colours: Mapping[str, str]) -> Html:
+def comparison_table(score: str, found: Mapping[str, Compared], reference: str, colours: Mapping[str, str]) -> Html:
     """Differences in a score from the reference, and tests."""
     body = [
         [
@@ -151,9 +151,7 @@ def count(value: int) -> Cell:
 
 def p_value(p: float) -> Cell:
     """A p-value; small ones stand out."""
-    if math.isnan(p):
-        return Cell(NONE, value=p)
-    return Cell(f"{p:.3f}" if p >= 0.001 else "< .001", value=p, best=p < 0.05)
+    return Cell(p_text(p), value=p, best=p < 0.05)
 
 
 def si(value: float) -> str:

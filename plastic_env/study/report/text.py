@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from plastic_env.study.report.summary import Summary
 from plastic_env.study.stats import Interval
+from plastic_env.study.text import aligned, interval_text
 
 
 def as_json(scenario: str, summaries: Mapping[str, Summary]) -> dict[str, Any]:
@@ -40,28 +41,6 @@ def as_table(summaries: Mapping[str, Summary]) -> str:
             )
         )
     return aligned(rows)
-
-
-def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Rows of text, the first of them the heads, as a table; the first columns, `left` many, begin on the left."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if at < left else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(lines)
-
-
-def interval_text(interval: Interval, sign: str = "", digits: int = 3) -> str:
-    """A mean with its interval in brackets; sign: "+" for differences, which then always have one."""
-    form = f"{sign}.{digits}f"
-    if math.isnan(interval.low):
-        return f"{interval.mean:{form}} [one seed]"
-    return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
 
 
 def _method_json(summary: Summary) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def _failures(failures: Sequence[Failure], bad: Sequence[tuple[str, str, Result]
     ]
     for scenario, method, result in bad:
         told = f"diverged by update {result.rows['stop'][-1]}"
-        rows.append([Cell(method), Cell(scenario), tables.count(result.settings["seed"]), Cell(told)])
+        rows.append([Cell(method), Cell(scenario), tables.count(result.seed), Cell(told)])
     return table("Runs that failed or diverged", (*_WHO, Column("seed"), Column("what", numeric=False)), rows)
 
 
@@ -136,7 +136,7 @@ def _left_out(reasons: Sequence[str]) -> Html:
 
 
 def seeds_text(seeds: Sequence[int]) -> str:
-    """0 to 7, or each."""
+    """Seeds for readers: 0 to 7, 9."""
     written = shortest(seeds)
     if isinstance(written, int):
         written = [f"0-{written - 1}"] if written > 1 else [0]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from plastic_env.study.report import aligned, interval_text
 from plastic_env.study.stats import mean_interval, paired_difference, welch_test
+from plastic_env.study.text import aligned, interval_text, p_text
 from plastic_env.study.ticket import Ticketed
 
 SCORES = ("acc", "taa")
@@ -60,12 +59,6 @@ def _table_of_differences(methods: Mapping[str, Ticketed]) -> str:
             cells = []
             for side in SIDES:
                 pair = getattr(one, f"{side}_{score}")[mine], getattr(other, f"{side}_{score}")[theirs]
-                cells += [interval_text(paired_difference(*pair), "+"), _p_text(welch_test(*pair).p)]
+                cells += [interval_text(paired_difference(*pair), "+"), p_text(welch_test(*pair).p)]
             rows.append((f"{a} - {b}", score.upper(), *cells))
     return aligned(rows) if len(rows) > 1 else ""
-
-
-def _p_text(p: float) -> str:
-    if math.isnan(p):
-        return "-"
-    return f"{p:.3f}" if p >= 0.001 else "<.001"

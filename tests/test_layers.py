@@ -43,18 +43,6 @@ def batches(name, k, n=2, size=5, seed=0):
     return helpers.batches(k, n, size, seed, helpers.INPUTS if "dense" in name else int(np.prod(helpers.PICTURE)))
 
 
-def train_plain(network, optimizer, x, y):
-    for inputs, labels in zip(x, y, strict=True):
-        optimizer.zero_grad()
-        F.cross_entropy(network(inputs), labels).backward()
-        optimizer.step()
-
-
-def assert_equal_to(population, member, network, tolerance=1e-8):
-    for mine, theirs in zip(helpers.live_parameters(population, member), network.parameters(), strict=True):
-        torch.testing.assert_close(mine, theirs.detach().reshape(mine.shape), rtol=0, atol=tolerance)
-
-
 def widened(name, **settings):
     """Two learners of different widths, trained, grown and pruned."""
     made = population(name, live=0.5, **settings)
@@ -77,8 +65,8 @@ def test_four_learners_equal_four_plain_networks(name, optimizer):
     made.train(x[:25], y[:25])
     made.train(x[25:], y[25:])
     for member, network in enumerate(networks):
-        train_plain(network, theirs(network.parameters()), x[:, member], y[:, member])
-        assert_equal_to(made, member, network)
+        helpers.train_plain(network, theirs(network.parameters()), x[:, member], y[:, member])
+        helpers.assert_equal_to(made, member, network)
         logits = made.predict(x[0, :, :3])[member]
         torch.testing.assert_close(logits, network.eval()(x[0, member, :3]).detach(), rtol=0, atol=1e-8)
 
@@ -91,9 +79,9 @@ def test_after_growing_and_pruning_learners_equal_smaller_networks(name):
     x, y = batches(name, 30, seed=3)
     made.train(x, y)
     for member, network in enumerate(networks):
-        train_plain(network, torch.optim.SGD(network.parameters(), 0.05), x[:, member], y[:, member])
-        assert_equal_to(made, member, network)
-        check_padding(made, member, made.state.weights)
+        helpers.train_plain(network, torch.optim.SGD(network.parameters(), 0.05), x[:, member], y[:, member])
+        helpers.assert_equal_to(made, member, network)
+        helpers.check_padding(made, member, made.state.weights)
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -155,7 +143,7 @@ def test_every_rule_works_on_every_network(name):
         assert np.isfinite(scores.loss).all()
         for member in range(2):
             for flat in (made.state.weights, *made.state.moments):
-                check_padding(made, member, flat)
+                helpers.check_padding(made, member, flat)
 
 
 @pytest.mark.parametrize("name", [name for name in NETS if "layer norm" not in name])
@@ -369,16 +357,6 @@ def test_an_episode_that_batch_normalisation_cannot_live_is_refused_at_once():
         settings = EpisodeSettings(LearnerSettings(norm="batch"), probe_samples=sizes.get("probe_samples", 64))
         with pytest.raises(InvalidSetting, match="at least 2 in each"):
             Lifetime(scenario, settings)
-
-
-def check_padding(population, member, flat):
-    """Beyond the live units everything is exactly zero, and all of it is finite."""
-    widths, blocks = population.widths(member), population.network.blocks
-    for at, layer in enumerate(population.state.layout.views(flat)):
-        weight, vectors = layer.blocks(blocks[at])[member], layer.vectors[member]
-        assert torch.isfinite(layer.weight).all()
-        assert weight[widths[at + 1] :].count_nonzero() == weight[:, widths[at] :].count_nonzero() == 0
-        assert vectors[:, widths[at + 1] :].count_nonzero() == 0
 
 
 def test_layers_can_be_written_down():

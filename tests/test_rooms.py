@@ -14,7 +14,7 @@ CORE = {"errors", "files", "plain", "streams", "learner", "env"}
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
-    "plain": set(),
+    "plain": {"errors"},
     "streams": {"errors"},
     "learner": {"errors", "files"},
     "env": CORE - {"env"},
@@ -22,7 +22,8 @@ MAY_IMPORT = {
     "avalanche": CORE | {"agents"},
     "scenarios": CORE | {"avalanche"},
     "study": CORE | {"agents", "scenarios", ""},
-    "cli": {"errors", "agents", "study"},
+    "cli": {"errors", "plain", "agents", "study"},
+    "__main__": {"cli"},
     "": CORE | {"scenarios"},  # plastic_env/__init__.py
 }
 PURE = {"stats", "plots"}  # of study: neither torch nor the core, but its errors
