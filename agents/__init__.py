@@ -7,22 +7,22 @@ from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from functools import partial
 from typing import Any
 
-from plastic_env.agents.base import Agent
 from plastic_env.agents.integration import (
     AfterShift,
     AwayFromShifts,
     BeforeShift,
     Every,
     Hazard,
-    Integrate,
     ParityGated,
     PlateauGated,
+    Schedule,
     UtilityGated,
 )
-from plastic_env.agents.maintenance import HeadReset, ReDo
+from plastic_env.agents.looking import Elastic, Growing, GrowPrune, Saturation
+from plastic_env.agents.resets import HeadReset, ReDo
 from plastic_env.agents.responsive import RecycleAfterFall
-from plastic_env.agents.structural import Dense, DenseRewind, Grow, Prune, Recycle, Reset
-from plastic_env.agents.turnover import CubicPrune, Elastic, Growing, GrowPrune, Saturation
+from plastic_env.agents.structural import CubicPrune, DenseRewind, Grow, NoEdit, Prune, Recycle, Reset
+from plastic_env.env.agent import Agent
 from plastic_env.env.encoding import RULE_FIELDS
 from plastic_env.errors import InvalidSetting, is_whole, look_up
 from plastic_env.learner.maintenance import Maintenance
@@ -107,7 +107,7 @@ def _owners(agent: Agent, learner: LearnerSettings) -> dict[str, object]:
 
 _SMALL, _HALF = LearnerSettings(live=0.1), LearnerSettings(live=0.5)
 
-_SCHEDULES: dict[str, tuple[str, type[Integrate], dict[str, Any]]] = {
+_SCHEDULES: dict[str, tuple[str, type[Schedule], dict[str, Any]]] = {
     "every_5": ("at 5 equal distances", Every, {"events": 5}),
     "every_10": ("at 10 equal distances", Every, {"events": 10}),
     "every_20": ("at 20 equal distances", Every, {"events": 20}),
@@ -132,7 +132,7 @@ def _schedules() -> dict[str, Method]:
 
 
 def _maintained(summary: str, *rules: Maintenance, norm: str = "none") -> Method:
-    return Method(summary, Dense, LearnerSettings(norm=norm, maintenance=rules))
+    return Method(summary, NoEdit, LearnerSettings(norm=norm, maintenance=rules))
 
 
 _STEADY = LearnerSettings(norm="layer", maintenance=(L2Init(),))  # a learner that keeps its plasticity by itself
@@ -144,7 +144,7 @@ DEMO = (
 )  # what is compared unless somebody asks for others
 
 METHODS: dict[str, Method] = {
-    "dense": Method("all units, no edit", Dense),
+    "dense": Method("all units, no edit", NoEdit),
     "reset": Method("everything drawn anew at each shift", Reset),
     "grow": Method("from 10 % of the units to half of them, in 20 events", Grow, _SMALL),
     "grow_integrate": Method(
@@ -166,24 +166,26 @@ METHODS: dict[str, Method] = {
     "set": Method("at half width, the weakest units exchanged for random dormant ones", GrowPrune, _HALF),
     "rigl": Method(
         "at half width, the weakest units exchanged for those with the largest gradient",
-        lambda: GrowPrune(rule="gradient"),
+        lambda: GrowPrune(grow_rule="gradient"),
         _HALF,
     ),
     "growing": Method("from 10 % of the units, one random unit per layer every 200 updates", Growing, _SMALL),
     "elastic": Method("growing, and dormant units are pruned at each shift", Elastic, _SMALL),
-    "saturation": Method("from 10 % of the units, four more where rank and accuracy are used up", Saturation, _SMALL),
+    "saturation": Method(
+        "from 10 % of the units, four more in layers of high rank when accuracy has stopped rising", Saturation, _SMALL
+    ),
     **_schedules(),
     "l2": _maintained("weight decay as a penalty on all weights", L2()),
     "l2_init": _maintained("a penalty on the distance from the initial weights", L2Init()),
     "shrink_perturb": _maintained("all weights shrunk and perturbed after each update", ShrinkPerturb()),
     "head_reset": Method("the head drawn anew at each shift", HeadReset),
-    "layer_norm": Method("layer normalisation", Dense, LearnerSettings(norm="layer")),
+    "layer_norm": Method("layer normalisation", NoEdit, LearnerSettings(norm="layer")),
     # with 48 units per layer instead of 64, nearly as many weights, 8,640 instead of 8,832 on the small streams
     "crelu": Method(
-        "concatenated ReLUs, with three quarters of the units", Dense, LearnerSettings((48, 48), activation="crelu")
+        "concatenated ReLUs, with three quarters of the units", NoEdit, LearnerSettings((48, 48), activation="crelu")
     ),
-    "smooth_leaky": Method("the smooth-leaky activation", Dense, LearnerSettings(activation="smooth_leaky")),
-    "rsl": Method("the randomised smooth-leaky activation", Dense, LearnerSettings(activation="random_smooth_leaky")),
+    "smooth_leaky": Method("the smooth-leaky activation", NoEdit, LearnerSettings(activation="smooth_leaky")),
+    "rsl": Method("the randomised smooth-leaky activation", NoEdit, LearnerSettings(activation="random_smooth_leaky")),
     "dropout": _maintained("a tenth of the units silent, sample by sample", Dropout()),
     "spectral": _maintained("a penalty that keeps the largest singular values at one", Spectral()),
     "nap": _maintained("layer normalisation, and weights projected to their initial norm", NaP(), norm="layer"),
@@ -193,9 +195,9 @@ METHODS: dict[str, Method] = {
     ),
     "continuous_cbp": _maintained("continual backprop by degrees, by gradient utility", ContinuousCBP()),
     # with the paper's rate of .01, tasks as short as the small streams' end before anything is learnt
-    "upgd": Method("utility-based perturbed gradient descent", Dense, LearnerSettings(optimizer=UPGD(lr=0.1))),
+    "upgd": Method("utility-based perturbed gradient descent", NoEdit, LearnerSettings(optimizer=UPGD(lr=0.1))),
     "layer_norm_l2_init": Method(
-        "layer normalisation with a penalty on the distance from the initial weights", Dense, _STEADY
+        "layer normalisation with a penalty on the distance from the initial weights", NoEdit, _STEADY
     ),
     "recycle_smooth_leaky": Method(
         "recycle, with the smooth-leaky activation", Recycle, LearnerSettings(activation="smooth_leaky")

@@ -13,28 +13,37 @@ from typing import Any
 
 import numpy as np
 
-from plastic_env.agents.structural import TARGET, Bearing
+from plastic_env.agents.structural import TARGET, WithNewborns, check_until
 from plastic_env.env.encoding import Action, EpisodeSpec, Observation, global_field, layer_field
+from plastic_env.errors import InvalidSetting, check_positive, check_share, check_whole, is_finite, is_whole
 from plastic_env.learner.diagnostics import LOG_PARITY_LIMIT
 
 
 @dataclass
-class Integrate(Bearing):
+class Schedule(WithNewborns):
     """Base: brings a cohort whenever it is due, until all have come.
 
-    events: how many cohorts. until: the part of the stream by whose end a schedule that knows how should have brought
-        them all. look: updates between looks. target: fraction of the slots that is live after the last cohort.
-    recycle: replace units instead: `fraction` of the live ones in each event, those of least contribution utility.
-    rule: which dormant units grow.
+    events: how many cohorts. look: updates between looks. target: fraction of the slots that is live after the last
+        cohort. recycle: replace units instead: `fraction` of the live ones in each event.
+    grow_rule: which dormant units grow. recycle_rule: which live ones are replaced.
+
+    Raises:
+        InvalidSetting: no whole numbers of at least 1; fractions outside of [0, 1].
     """
 
     events: int = 10
-    until: float = 0.5
     look: int = 25
     target: float = TARGET
     recycle: bool = False
     fraction: float = 0.125
-    rule: str = "activation"
+    grow_rule: str = "activation"
+    recycle_rule: str = "utility"
+
+    def __post_init__(self) -> None:
+        check_whole("events", self.events)
+        check_whole("look", self.look)
+        check_share("target", self.target)
+        check_share("fraction", self.fraction)
 
     def reset(self, episode: EpisodeSpec, seed: int) -> None:
         """Nothing has come yet."""
@@ -62,24 +71,42 @@ class Integrate(Bearing):
         """Whether the next cohort is to come now."""
         return True
 
-    @property
-    def horizon(self) -> float:
-        """The update by which all cohorts should have come."""
-        return self.until * self.episode.updates
-
     def _grow(self, info: dict[str, Any]) -> dict[str, Any]:
         first, slots = np.array(self.episode.live), np.array(self.episode.capacity)
         final = np.maximum(first, np.round(self.target * slots))
         width = np.round(first + (final - first) * (self.done + 1) / self.events).astype(np.int64)
-        return {"grow": np.maximum(0, width - info["live"]), "grow_rule": self.rule, **self.entering}
+        return {"grow": np.maximum(0, width - info["live"]), "grow_rule": self.grow_rule, **self.entering}
 
     def _replace(self, info: dict[str, Any]) -> dict[str, Any]:
         counts = np.maximum(1, np.round(self.fraction * info["live"])).astype(np.int64)
-        return {"recycle": counts, "recycle_rule": "utility", **self.entering}
+        return {"recycle": counts, "recycle_rule": self.recycle_rule, **self.entering}
 
 
 @dataclass
-class Every(Integrate):
+class Within(Schedule):
+    """Base of those that are to have brought all cohorts by a given time.
+
+    until: the part of the stream by whose end all cohorts have come, unless a gate has a longer `patience` of its
+        own.
+
+    Raises:
+        InvalidSetting: as `Schedule`; a part outside of (0, 1].
+    """
+
+    until: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_until(self.until)
+
+    @property
+    def horizon(self) -> float:
+        """The update by which all cohorts have come."""
+        return self.until * self.episode.updates
+
+
+@dataclass
+class Every(Within):
     """At equal distances, whatever the learner does (arXiv 2605.15435, its stress test of 5, 10 and 20 events in the
     same horizon)."""
 
@@ -89,14 +116,25 @@ class Every(Integrate):
 
 
 @dataclass
-class At(Integrate):
+class At(Schedule):
     """At given moments, whatever the learner does: what a gated schedule did on average, say, so as to tell what it
     gains by responding from what it gains by its timing.
 
     moments: updates, ascending; as many cohorts come. A moment at which nobody is asked waits for the next decision.
+
+    Raises:
+        InvalidSetting: as `Schedule`; moments that are no such tuple.
     """
 
     moments: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        moments = self.moments if isinstance(self.moments, (tuple, list)) else (None,)
+        if not all(is_whole(moment) for moment in moments) or list(moments) != sorted(moments):
+            raise InvalidSetting(
+                f"moments is {self.moments!r}; give a tuple of updates, ascending, such as (100, 250)."
+            )
 
     def reset(self, episode: EpisodeSpec, seed: int) -> None:
         """There are as many cohorts as moments."""
@@ -109,7 +147,7 @@ class At(Integrate):
 
 
 @dataclass
-class Timed(Integrate):
+class Timed(Schedule):
     """Base of those that bring one cohort per task, at a moment that follows from the shifts so far."""
 
     def due(self, observation: Observation, info: dict[str, Any]) -> bool:
@@ -137,6 +175,10 @@ class AfterShift(Timed):
 
     delay: int = 0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole("delay", self.delay, 0)
+
     def moment(self) -> int:
         """`delay` updates after the latest shift."""
         return self.shifts[-1] + self.delay
@@ -147,6 +189,10 @@ class BeforeShift(Timed):
     """At a fixed lead before shifts: newborns get the last of a task and meet the next one young."""
 
     lead: int = 25
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole("lead", self.lead, 0)
 
     def moment(self) -> int:
         """`lead` updates before the expected shift."""
@@ -163,16 +209,25 @@ class AwayFromShifts(Timed):
 
 
 @dataclass
-class Gated(Integrate):
+class Gated(Within):
     """Base of those that watch the latest cohort: the next one comes when it is ready, or when `patience` updates have
     passed without that. The first comes when `Every` would bring it.
 
     smoothing: weight of the past in the running mean of what is watched. patience: None for a fair share of the
         horizon, so that all cohorts come by its end.
+
+    Raises:
+        InvalidSetting: as `Within`; a weight outside of [0, 1], no whole number of updates of at least 1.
     """
 
     smoothing: float = 0.5
     patience: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_share("smoothing", self.smoothing)
+        if self.patience is not None and not is_whole(self.patience, 1):
+            raise InvalidSetting(f"patience is {self.patience!r}; give a whole number of at least 1, or None.")
 
     def reset(self, episode: EpisodeSpec, seed: int) -> None:
         """Nothing has been seen yet."""
@@ -214,6 +269,10 @@ class ParityGated(Gated):
 
     theta: float = 0.5
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive("theta", self.theta)
+
     def watch(self, observation: Observation, info: dict[str, Any]) -> float:
         """Log gradient parity."""
         return _newborns(observation, "log_gradient_parity")
@@ -243,6 +302,12 @@ class PlateauGated(Gated):
 
     margin: float = 0.005
     looks: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole("looks", self.looks)
+        if not is_finite(self.margin):
+            raise InvalidSetting(f"margin is {self.margin!r}; give a number.")
 
     def reset(self, episode: EpisodeSpec, seed: int) -> None:
         """No accuracy has been reached yet."""
@@ -277,6 +342,12 @@ class Hazard(Gated):
     p: float = 0.5
     theta: float = 0.5
     enough: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_share("p", self.p)
+        check_positive("theta", self.theta)
+        check_whole("enough", self.enough, 0)
 
     def reset(self, episode: EpisodeSpec, seed: int) -> None:
         """No cohort has been seen yet."""

@@ -7,21 +7,25 @@ from typing import Any
 
 import numpy as np
 
-from plastic_env.agents.structural import Bearing
+from plastic_env.agents.structural import WithNewborns
 from plastic_env.env.encoding import Action, EpisodeSpec, Observation, global_field
+from plastic_env.errors import InvalidSetting, check_share, check_whole, is_finite
 
 
 @dataclass
-class RecycleAfterFall(Bearing):
+class RecycleAfterFall(WithNewborns):
     """Trains on the first batches of each task and, if accuracy has fallen far, recycles most units.
 
     Those batches have taught the optimizer of gradients that the edit makes obsolete, and Adam's second moments would
     keep learning slow for hundreds of updates: with most units new, all of its state starts anew.
 
-    insertion, optimizer_state: how newborns enter (see `Bearing`).
+    insertion, optimizer_state: how newborns enter (see `WithNewborns`).
     look: batches. fall: of accuracy, against the step before, beyond which units are recycled.
     fraction: of the live units then; those of least contribution utility go. weak: fraction after a lesser fall, with
         the optimizer's state kept.
+
+    Raises:
+        InvalidSetting: no whole number of batches of at least 1; fractions outside of [0, 1].
     """
 
     insertion: str = "fresh"
@@ -30,6 +34,13 @@ class RecycleAfterFall(Bearing):
     fall: float = 0.4
     fraction: float = 0.75
     weak: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_whole("look", self.look)
+        check_share("fraction", self.fraction)
+        check_share("weak", self.weak)
+        if not is_finite(self.fall):
+            raise InvalidSetting(f"fall is {self.fall!r}; give a number.")
 
     def reset(self, episode: EpisodeSpec, seed: int) -> None:
         """Nothing has been looked at yet."""

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from plastic_env.env.encoding import Action, EpisodeSpec, Observation, global_field
-from plastic_env.errors import InvalidSetting, is_whole
+from plastic_env.errors import InvalidSetting, check_share, check_whole, is_finite
 
 TARGET = 0.5  # of the slots live in the end: the same for growing and pruning, as in arXiv 2605.15435
 
 
 @dataclass
-class Dense:
-    """Never edits."""
+class AtShifts:
+    """Base of agents that edit at shifts and train on otherwise."""
 
     def reset(self, episode: EpisodeSpec, seed: int) -> None:
         """Remember the episode's sizes."""
@@ -36,7 +36,12 @@ class Dense:
 
 
 @dataclass
-class Reset(Dense):
+class NoEdit(AtShifts):
+    """Never edits."""
+
+
+@dataclass
+class Reset(AtShifts):
     """Draws everything anew at every shift: no plasticity is lost, and nothing is kept."""
 
     def edit(self, observation: Observation, info: dict[str, Any]) -> dict[str, Any]:
@@ -45,7 +50,7 @@ class Reset(Dense):
 
 
 @dataclass
-class Bearing(Dense):
+class WithNewborns(AtShifts):
     """Base of agents that bring newborns: how these enter.
 
     insertion: their weights, a name in `INSERTIONS`. optimizer_state: what their optimizer state starts as, a name in
@@ -63,10 +68,10 @@ class Bearing(Dense):
 
 
 @dataclass
-class Recycle(Bearing):
+class Recycle(WithNewborns):
     """At every shift, replaces the least useful units of each layer by newborns.
 
-    insertion: how newborns enter (see `Bearing`). fraction: of the live units. rule: how they are chosen.
+    insertion: how newborns enter (see `WithNewborns`). fraction: of the live units. recycle_rule: how they are chosen.
 
     Raises:
         InvalidSetting: a fraction outside of [0, 1].
@@ -74,20 +79,19 @@ class Recycle(Bearing):
 
     insertion: str = "fresh"
     fraction: float = 0.125
-    rule: str = "utility"
+    recycle_rule: str = "utility"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.fraction <= 1:
-            raise InvalidSetting(f"fraction is {self.fraction!r}; give a number from 0 to 1.")
+        check_share("fraction", self.fraction)
 
     def edit(self, observation: Observation, info: dict[str, Any]) -> dict[str, Any]:
         """Replace `fraction` of the live units."""
         counts = np.round(self.fraction * info["live"]).astype(np.int64)
-        return {"recycle": counts, "recycle_rule": self.rule, **self.entering}
+        return {"recycle": counts, "recycle_rule": self.recycle_rule, **self.entering}
 
 
 @dataclass
-class Staged(Dense):
+class Staged(AtShifts):
     """Base of methods that act at a given number of events over the stream's first part.
 
     The events fall into the middle of equal stretches, so that the mean width over time does not depend
@@ -101,10 +105,8 @@ class Staged(Dense):
     until: float = 0.5
 
     def __post_init__(self) -> None:
-        if not is_whole(self.events, 1):
-            raise InvalidSetting(f"events is {self.events!r}; give a whole number of at least 1.")
-        if not 0 < self.until <= 1:
-            raise InvalidSetting(f"until is {self.until!r}; give a fraction in (0, 1].")
+        check_whole("events", self.events)
+        check_until(self.until)
 
     def reset(self, episode: EpisodeSpec, seed: int) -> None:
         """Start counting events."""
@@ -127,22 +129,34 @@ class Staged(Dense):
 
 
 @dataclass
-class Grow(Bearing, Staged):
+class Grow(WithNewborns, Staged):
     """Adds dormant units until a fraction `target` of the slots is live (arXiv 2605.15435, Grow).
 
-    target: one fraction, or one for each layer. rule: how they are chosen. Nothing is rewound, and newborns replace
-        nobody.
+    target: one fraction, or one for each layer. grow_rule: how they are chosen. Nothing is rewound, and newborns
+        replace nobody.
+
+    Raises:
+        InvalidSetting: as `Staged`; fractions outside of [0, 1], or, in `reset`, not one for each layer.
     """
 
     target: float | tuple[float, ...] = TARGET
-    rule: str = "activation"
+    grow_rule: str = "activation"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_target(self.target)
+
+    def reset(self, episode: EpisodeSpec, seed: int) -> None:
+        """Start counting events."""
+        super().reset(episode, seed)
+        check_layers(self.target, episode)
 
     def stage(self, due: int, info: dict[str, Any]) -> dict[str, Any]:
         """Grow to the width that is due."""
         first, slots = np.array(self.episode.live), np.array(self.episode.capacity)
         final = np.maximum(first, np.round(np.array(self.target) * slots))
         width = np.round(first + (final - first) * due / self.events).astype(np.int64)
-        return {"grow": np.maximum(0, width - info["live"]), "grow_rule": self.rule, **self.entering}
+        return {"grow": np.maximum(0, width - info["live"]), "grow_rule": self.grow_rule, **self.entering}
 
 
 @dataclass
@@ -151,10 +165,22 @@ class Prune(Staged):
 
     In each event ceil(q / events left) units go, q being still to remove. target: one fraction, or one for each layer.
     rewind: whether the survivors then return to their initial weights, as in the paper.
+
+    Raises:
+        InvalidSetting: as `Grow`.
     """
 
     target: float | tuple[float, ...] = TARGET
     rewind: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_target(self.target)
+
+    def reset(self, episode: EpisodeSpec, seed: int) -> None:
+        """Start counting events."""
+        super().reset(episode, seed)
+        check_layers(self.target, episode)
 
     def stage(self, due: int, info: dict[str, Any]) -> dict[str, Any]:
         """Prune to the width that is due."""
@@ -167,9 +193,57 @@ class Prune(Staged):
 
 
 @dataclass
+class CubicPrune(Staged):
+    """Magnitude pruning without rewinding, fast at first and slower later: of what is to go, (1 - t / T)^3 is still
+    there (Zhu & Gupta 2017, arXiv 1710.01878).
+
+    target: fraction of the slots that is live in the end.
+
+    Raises:
+        InvalidSetting: as `Staged`; a fraction outside of [0, 1].
+    """
+
+    target: float = TARGET
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_share("target", self.target)
+
+    def stage(self, due: int, info: dict[str, Any]) -> dict[str, Any]:
+        """Prune to the width that is due."""
+        first, slots = np.array(self.episode.live), np.array(self.episode.capacity)
+        final = np.maximum(1, np.round(self.target * slots))
+        width = np.round(final + (first - final) * (1 - due / self.events) ** 3).astype(np.int64)
+        return {"prune": np.maximum(0, info["live"] - width)}
+
+
+@dataclass
 class DenseRewind(Staged):
     """Prune's rewinds without its pruning: how much of Prune's gain is the rewinding?"""
 
     def stage(self, due: int, info: dict[str, Any]) -> dict[str, Any]:
         """Rewind."""
         return {"rewind": "initial"}
+
+
+def check_until(until: object) -> None:
+    """Raise `InvalidSetting` unless it is a part of a stream."""
+    if not is_finite(until) or not 0 < until <= 1:
+        raise InvalidSetting(f"until is {until!r}; give a fraction in (0, 1].")
+
+
+def check_target(target: object) -> None:
+    """Raise `InvalidSetting` unless it is a fraction of the slots, or some of them."""
+    if isinstance(target, (tuple, list)) and not target:
+        raise InvalidSetting("target is empty; give a fraction of the slots, or one for each layer.")
+    for share in target if isinstance(target, (tuple, list)) else (target,):
+        check_share("target", share)
+
+
+def check_layers(target: float | tuple[float, ...], episode: EpisodeSpec) -> None:
+    """Raise `InvalidSetting` unless there is one target, or one for each editable layer."""
+    if isinstance(target, (tuple, list)) and len(target) != len(episode.capacity):
+        raise InvalidSetting(
+            f"target is {target!r}, but the learner has {len(episode.capacity)} editable layers; give one number for "
+            "all of them, or one for each."
+        )

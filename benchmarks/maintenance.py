@@ -44,7 +44,9 @@ def main() -> None:
         if name == "SGD":  # whose gradients are not written down otherwise
             settings["a vanishing momentum"] = {"optimizer": SGD(0.01, momentum=1e-9)}
         for rule, ratio, seconds in race(settings, asked.rounds, asked.batch):
-            print(f"| {rule} | {name} | {ratio:.2f} | {1e3 * seconds:.2f} |", flush=True)
+            shown = f"UPGD over plain {name}" if rule == "UPGD" else rule
+            used = "UPGD" if rule == "UPGD" else name  # which is an optimizer itself
+            print(f"| {shown} | {used} | {ratio:.2f} | {1e3 * seconds:.2f} |", flush=True)
 
 
 def race(settings: dict[str, dict], rounds: int, batch: int) -> list[tuple[str, float, float]]:

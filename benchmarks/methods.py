@@ -24,7 +24,7 @@ from plastic_env.study.sweep import Study
 from plastic_env.study.text import interval_text
 
 SCENARIOS = ("PermutedDigits-small-v0", "RandomLabelDigits-small-v0", "SplitDigits-small-v0")
-INTERVENTIONS = ("trainability=two_speed", "optimizer_state=transplant", "rule=gradient", "insertion=net2wider")
+INTERVENTIONS = ("trainability=two_speed", "optimizer_state=transplant", "grow_rule=gradient", "insertion=net2wider")
 NAMES = (*METHODS, *(f"grow+{option}" for option in INTERVENTIONS), "grow+activation=random_smooth_leaky")
 FRUGAL = "grow"  # whose cost all others may spend, too
 SAME = 0.05  # relative difference in cost that is let pass

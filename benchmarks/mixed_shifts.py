@@ -22,13 +22,13 @@ from plastic_env import Edit, EpisodeSettings, LearnerSettings, Lifetime, Plan
 from plastic_env.agents import METHODS
 from plastic_env.scenarios import find
 from plastic_env.scenarios.mixed import Shift
+from plastic_env.study.costs import costs
 from plastic_env.study.methods import find_method
 from plastic_env.study.notes import notes
 from plastic_env.study.results import Result
 from plastic_env.study.runner import run_study
 from plastic_env.study.stats import (
     accuracy_within,
-    cost_per_update,
     holm,
     mean_interval,
     paired_difference,
@@ -64,11 +64,9 @@ class Lives:
     @staticmethod
     def of(results: Sequence[Result]) -> Lives:
         """A method's lives."""
-        cost = [
-            cost_per_update(np.array(r.rows["macs"], dtype=float), np.subtract(r.rows["stop"], r.rows["start"]))
-            for r in results
-        ]
-        return Lives(np.stack([result.online_accuracy() for result in results]), np.stack(cost))
+        cost = costs(results, "macs")
+        assert cost is not None
+        return Lives(np.stack([result.online_accuracy() for result in results]), cost)
 
     @property
     def taoa(self) -> np.ndarray:
@@ -95,6 +93,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("results/mixed_shifts"))
     asked = parser.parse_args()
+    if "dense" not in asked.methods:
+        parser.error(f"--methods {' '.join(asked.methods)} lacks dense, by whose MACs all others' are divided; add it.")
     study = Study(
         asked.stream, (*asked.policies, *asked.methods), tuple(range(asked.seeds)), settings={"split": "test"}
     )

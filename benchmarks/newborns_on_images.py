@@ -17,6 +17,7 @@ from multiprocessing import get_context
 
 import numpy as np
 import torch
+from scipy.stats import t as student_t
 
 from plastic_env import SGD, Adam, Conv, Edit, EpisodeSettings, LearnerSettings, Lifetime, Plan
 from plastic_env.learner.allocation import allocate_units
@@ -111,10 +112,11 @@ def _test_accuracy(life: Lifetime, data) -> np.ndarray:
     return hits / len(data.test)
 
 
-def mean_interval(values: np.ndarray) -> str:
-    """Mean and a normal 95 % interval's half-width over seeds."""
-    spread = 1.96 * values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
-    return f"{values.mean():.3f} ± {spread:.3f}"
+def mean_text(values: np.ndarray) -> str:
+    """Mean and half of its 95 % interval over seeds, by Student's t: with three of them, a bootstrap is too narrow."""
+    seeds = len(values)
+    half = student_t.ppf(0.975, seeds - 1) * values.std(ddof=1) / seeds**0.5 if seeds > 1 else np.nan
+    return f"{values.mean():.3f} ± {half:.3f}"
 
 
 def median_time(histories: list[CohortHistory], threshold: float) -> str:
@@ -147,25 +149,30 @@ def report_methods(found: dict[str, Found]) -> None:
     cycles = range(1, len(grow.test_accuracy) + 1)
     print(f"| method | {' | '.join(f'cycle {c}' for c in cycles)} | minutes |\n|{' --- |' * (len(cycles) + 2)}")
     for name, result in found.items():
-        cells = " | ".join(mean_interval(row) for row in result.test_accuracy)
+        cells = " | ".join(mean_text(row) for row in result.test_accuracy)
         print(f"| {name} | {cells} | {result.seconds / 60:.1f} |")
 
 
 def report_rules(found: dict[str, Found]) -> None:
     """One row for each pair of rules."""
-    print(
-        "| insertion, optimizer state | gradient log-parity at birth | after a cycle | median updates to parity 1/2 |"
-    )
-    print("| --- | --- | --- | --- |")
     # times to parity 1 too: where newborns are born beyond 1/2, the usual threshold says nothing
+    times = ("median updates to parity 1/2 (cohorts that reach it)", "to parity 1")
+    heads = (
+        "insertion, optimizer state",
+        "gradient log-parity at birth",
+        "at the cycle's end",
+        *times,
+        "test accuracy",
+    )
+    print(f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
     for name, result in found.items():
         births, ends = (
             np.mean([p.log_gradient_parity for points in part.values() for p in points])
             for part in (result.births, result.ends)
         )
-        times = " | ".join(median_time(result.histories, level) for level in (0.5, 1.0))
-        accuracy = mean_interval(result.test_accuracy[-1])
-        print(f"| {name} | {births:+.2f} | {ends:+.2f} | {times} | {accuracy} |", flush=True)
+        waits = (median_time(result.histories, level) for level in (0.5, 1.0))
+        cells = (name, f"{births:+.2f}", f"{ends:+.2f}", *waits, mean_text(result.test_accuracy[-1]))
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:

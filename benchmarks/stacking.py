@@ -46,11 +46,10 @@ def main() -> None:
 
 def rate(cells: list[sweep.Cell], joined: int) -> float:
     """Learner-updates per second with methods stacked up to so many learners."""
-    sweep.MOST_JOINED = joined
     done: list[int] = []
     with tempfile.TemporaryDirectory() as folder:
         start = time.process_time()
-        for group in sweep.stacked(cells):
+        for group in sweep.stacked(cells, joined):
             done += [told for told in run_group(group, Path(folder), True) if isinstance(told, int)]
         return sum(done) / (time.process_time() - start)
 

@@ -1,6 +1,8 @@
 """Time to integrate: does it pay to leave newborns alone for longer, and to decide that by how they fare?
 
-python benchmarks/time_to_integrate.py [--seeds N] [--tuning N] [--threads N] [--out DIR]   # a Markdown page, a picture
+python benchmarks/time_to_integrate.py [--seeds N] [--tuning N] [--threads N] [--out DIR] [--picture FILE]
+
+A Markdown page and a picture.
 
 1. `every(K)`: the same growth in K cohorts, at fixed final width, horizon and (nearly) mean width.
 2. Gated schedules against fixed ones. Both are tuned on seeds of their own, and compared on others. A gated schedule
@@ -30,9 +32,9 @@ COHORTS = (1, 2, 4, 8, 13, 26)  # 26 units come, from 6 to 32 of 64 slots
 UNTIL = (0.5, 1.0)
 TUNING = 1000  # the first of the seeds to tune on
 TICKS = (200, 500, 1000, 2000, 5000, 10_000)  # updates
-PICTURE = Path("docs/results/time_to_integrate.png")
+PICTURE = "time_to_integrate.png"
 # at constant width the number of events is not fixed: schedules go on to the stream's end
-ENDLESS = "+events=1000+until=1.0"
+ENDLESS = "+events=1000"
 FIXED = {
     "growth": [f"every_{k}+until={until}" for k in (5, 20) for until in (0.1, 0.25, 0.5, 1.0)]
     + ["after_shift+events=10", "after_shift+events=40"],
@@ -44,12 +46,12 @@ GATES = {
     "growth": [f"parity_gated+theta={theta}+until={until}" for theta in (0.25, 0.8) for until in (0.5, 1.0)]
     + [f"{gate}+until={until}" for gate in ("plateau_gated", "utility_gated", "hazard") for until in (0.5, 1.0)],
     "recycling": [
-        f"parity_gated_recycle{ENDLESS}+theta={theta}+patience={patience}"
+        f"parity_gated_recycle{ENDLESS}+until=1.0+theta={theta}+patience={patience}"
         for theta in (0.25, 0.8)
         for patience in (100, 400)
     ]
     + [
-        f"{gate}_recycle{ENDLESS}+patience={patience}"
+        f"{gate}_recycle{ENDLESS}+until=1.0+patience={patience}"
         for gate in ("plateau_gated", "utility_gated", "hazard")
         for patience in (100, 400)
     ],
@@ -67,10 +69,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--tuning", type=int, default=8, help="seeds to tune on")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=Path("results/time_to_integrate"))
+    parser.add_argument("--out", type=Path, default=Path("results/time_to_integrate"), help="folder of the results")
+    parser.add_argument("--picture", type=Path, help=f"default: {PICTURE} among the results")
     asked = parser.parse_args()
     found = {(stream, until): cohorts(stream, until, asked) for stream in STREAMS for until in UNTIL}
-    draw(found)
+    draw(found, asked.picture or asked.out / PICTURE)
     for stream in STREAMS:
         for kind in FIXED:
             gates(stream, kind, asked)
@@ -161,7 +164,7 @@ def mean_width(result: Result) -> float:
     return float(np.average([np.mean(live) for live in result.rows["live"]], weights=steps))
 
 
-def draw(found: Mapping[tuple[str, float], Sequence[tuple[float, Interval]]]) -> None:
+def draw(found: Mapping[tuple[str, float], Sequence[tuple[float, Interval]]], picture: Path) -> None:
     """TAOA against time to integrate."""
     from matplotlib.figure import Figure
 
@@ -179,8 +182,8 @@ def draw(found: Mapping[tuple[str, float], Sequence[tuple[float, Interval]]]) ->
         ax.minorticks_off()
         ax.grid(color="0.92")
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=len(UNTIL), frameon=False)
-    write_atomically(PICTURE, lambda path: figure.savefig(path, format="png", dpi=120))
-    print(f"\n![TAOA against time to integrate]({PICTURE.name})")
+    write_atomically(picture, lambda path: figure.savefig(path, format="png", dpi=120))
+    print(f"\n![TAOA against time to integrate]({picture.name})")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""A contextual bandit that learns within one life how much to recycle after which kind of shift: docs/tutorial.md."""
+"""A contextual bandit that learns within one life how much to recycle after which kind of shift.
+
+docs/tutorials/bandit.md explains it.
+"""
 
 from dataclasses import dataclass
 

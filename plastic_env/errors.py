@@ -62,6 +62,30 @@ def look_up(table: Mapping[str, Value], name: object, kind: str) -> Value:
     raise UnknownName(f"Unknown {kind} {name!r}.{hint(name, table)} Known: {', '.join(table)}.")
 
 
+def check_whole(name: str, value: object, least: int = 1) -> None:
+    """Raise `InvalidSetting` unless it is a whole number of at least `least`."""
+    if not is_whole(value, least):
+        raise InvalidSetting(f"{name} is {value!r}; give a whole number of at least {least}.")
+
+
+def check_share(name: str, value: object) -> None:
+    """Raise `InvalidSetting` unless it is a number from 0 to 1."""
+    if not is_finite(value) or not 0 <= value <= 1:
+        raise InvalidSetting(f"{name} is {value!r}; give a number from 0 to 1.")
+
+
+def check_positive(name: str, value: object) -> None:
+    """Raise `InvalidSetting` unless it is a finite number above 0."""
+    if not is_finite(value) or not value > 0:
+        raise InvalidSetting(f"{name} is {value!r}; give a positive number.")
+
+
+def is_finite(value: object) -> TypeGuard[float]:
+    """Whether `value` is a finite number (Python's or numpy's, no truth value)."""
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    return number and bool(np.isfinite(value))
+
+
 def hint(name: object, known: Iterable[str]) -> str:
     """ " Did you mean 'NAME'?" with the nearest known name, or "" if none is near."""
     near = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from inspect import signature
 from typing import Any
 
 from plastic_env.env.episode import EpisodeSettings
@@ -60,23 +61,29 @@ def make_env(scenario: str, **settings: Any) -> PlasticEnv:
     settings: any setting of the scenario (`tasks=20`), any field of `EpisodeSettings`
         (`boundaries="hidden"`, `learner=LearnerSettings(...)`), any argument of `PlasticEnv`.
     """
-    stream, episode, rest = _sort(scenario, settings)
+    stream, episode, rest = _sort(scenario, settings, PlasticEnv)
     return PlasticEnv(stream, episode, **rest)
 
 
 def make_vector_env(scenario: str, num_envs: int = 1, **settings: Any) -> PlasticVectorEnv:
-    """The vector environment behind `gymnasium.make_vec`; settings as for `make_env`."""
-    stream, episode, rest = _sort(scenario, settings)
+    """The vector environment behind `gymnasium.make_vec`.
+
+    settings: as for `make_env`, but arguments of `PlasticVectorEnv`.
+    """
+    stream, episode, rest = _sort(scenario, settings, PlasticVectorEnv)
     return PlasticVectorEnv(stream, num_envs, episode, **rest)
 
 
-def _sort(name: str, settings: dict[str, Any]) -> tuple[Scenario, EpisodeSettings, dict[str, Any]]:
+def _sort(
+    name: str, settings: dict[str, Any], kind: type[PlasticEnv | PlasticVectorEnv]
+) -> tuple[Scenario, EpisodeSettings, dict[str, Any]]:
+    """The scenario and the episode's settings, and what is left for the environment itself."""
     own = {field.name for field in fields(find(name))}  # type: ignore[arg-type]
     living = {field.name for field in fields(EpisodeSettings)}
     scenario = find(name, **{key: value for key, value in settings.items() if key in own})
     episode = EpisodeSettings(**{key: value for key, value in settings.items() if key in living})
     rest = {key: value for key, value in settings.items() if key not in own | living}
-    allowed = ("reward", "illegal", "render_mode", "colour", "device", "dtype")
+    arguments = [each.name for each in signature(kind).parameters.values() if each.kind is each.KEYWORD_ONLY]
     for key in rest:
-        look_up(dict.fromkeys((*sorted(own), *sorted(living), *allowed)), key, f"setting of {name}")
+        look_up(dict.fromkeys((*sorted(own), *sorted(living), *arguments)), key, f"setting of {name}")
     return scenario, episode, rest

@@ -19,10 +19,9 @@ class ClassIncremental(Family):
     """Each task has the next group of classes; from the second on, part of every batch is drawn from a memory of the
     classes before (TinyER: Chaudhry et al. 2019; arXiv 2605.15435, Split-MNIST, -Fashion and -CIFAR100: five groups on
     MNIST, 20 epochs each, half of each batch from at most 200 samples, 50 per class). Its number of groups on CIFAR-100
-    and its batches are not stated: ours are 10 and 32, and an epoch is as many batches as the group's samples fill, so
-    that from the second group on, half of them old, 20 epochs pass ten times over what is new. What was learnt is
-    measured on the test samples of all classes so far:
-    `TaskStream.test(task, cumulative=True)`.
+    and its batches are not stated: ours are 10 and 32, and an epoch is as many batches as the group's samples fill.
+    From the second group on, half of each batch is old, so that 20 epochs show each new sample ten times. What was
+    learnt is measured on the test samples of all classes so far: `TaskStream.test(task, cumulative=True)`.
 
     data: name of the data set. tasks: how many groups of classes. updates: batches per task. batch_size: samples per
         batch. replay: share of the batch that comes from the memory. per_class, memory: the most samples that it

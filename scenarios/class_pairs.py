@@ -16,7 +16,7 @@ from plastic_env.streams.stream import Signature, Task, TaskStream, task_rng
 
 @dataclass(frozen=True)
 class ClassPairs(Family):
-    """Each task has two new classes, called 0 and 1 (Continual ImageNet: Dohare et al. 2024; arXiv 2605.15435,
+    """Each task has `together` new classes, called 0, 1, ... (Continual ImageNet: Dohare et al. 2024; arXiv 2605.15435,
     C-ImageNet: 600 images per class of 32 x 32, ten passes in batches of 100). Classes are met in rounds: in each round
     every class once, but for those that are left over when they can't be shared out evenly.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from plastic_env.errors import InvalidSetting
 from plastic_env.scenarios.data import load
-from plastic_env.scenarios.family import Family, ordered, some
+from plastic_env.scenarios.family import Family, ordered, rows_used
 from plastic_env.streams.stream import Signature, Task, TaskStream
 from plastic_env.streams.transforms import Contrast, InTurn, Noise
 
@@ -45,7 +45,7 @@ class Domains(Family):
     def stream(self, seed: int) -> TaskStream:
         """The stream with this seed."""
         data = load(self.data)
-        rows, conditions = some(data, None, seed), int(np.lcm(len(self.noise), len(self.contrast)))
+        rows, conditions = rows_used(data, None, seed), int(np.lcm(len(self.noise), len(self.contrast)))
 
         def draw(index: int, rng: np.random.Generator) -> Task:
             noise, contrast = (levels[index % len(levels)] for levels in (self.noise, self.contrast))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plastic_env.errors import InvalidSetting, is_whole
+from plastic_env.errors import InvalidSetting, check_share, check_whole
 from plastic_env.scenarios.data import load
 from plastic_env.streams.samples import Dataset, Samples
 from plastic_env.streams.stream import Chain, Task, epochs, task_rng
@@ -33,19 +33,12 @@ class Family:
             value = getattr(self, field.name)
             kind = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", str(field.type))
             if kind == "int" or (kind == "int | None" and value is not None):
-                if not is_whole(value, 1):
-                    raise InvalidSetting(f"{field.name} is {value!r}; give a whole number of at least 1.")
+                check_whole(field.name, value)
             elif kind == "float":
                 check_share(field.name, value)
 
 
-def check_share(name: str, value: object) -> None:
-    """Raise `InvalidSetting` unless it is a number from 0 to 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value <= 1:
-        raise InvalidSetting(f"{name} is {value!r}; give a number from 0 to 1.")
-
-
-def some(data: Dataset, images: int | None, seed: int) -> np.ndarray:
+def rows_used(data: Dataset, images: int | None, seed: int) -> np.ndarray:
     """Rows [images] of the training samples that a stream uses: so many, drawn by its seed, or all.
 
     Raises:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from plastic_env.scenarios.data import load
-from plastic_env.scenarios.family import Family, ordered, some
+from plastic_env.scenarios.family import Family, ordered, rows_used
 from plastic_env.streams.stream import Signature, Task, TaskStream
 
 
@@ -27,7 +27,7 @@ class Iid(Family):
     def stream(self, seed: int) -> TaskStream:
         """The stream with this seed."""
         data = load(self.data)
-        rows = some(data, None, seed)
+        rows = rows_used(data, None, seed)
 
         def draw(index: int, rng: np.random.Generator) -> Task:
             order = ordered(rows, self.updates, self.batch_size, rng)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from plastic_env.errors import InvalidSetting, look_up
+from plastic_env.errors import InvalidSetting, check_share, look_up
 from plastic_env.scenarios.data import load
-from plastic_env.scenarios.family import Family, check_share, ordered, shuffled, some
+from plastic_env.scenarios.family import Family, ordered, rows_used, shuffled
 from plastic_env.streams.stream import Chain, Signature, Task, TaskStream, task_rng
 from plastic_env.streams.transforms import Moved, rotation
 
@@ -89,10 +89,12 @@ class MixedShifts(Family):
         """The instance with this seed, task by task; it tells what no agent may know."""
         rng, found, left = task_rng(seed, self._number, 0), [], self.updates
         while left:
-            kind, strength = rng.choice(self.kinds), float(rng.choice(self.strengths))
+            kind, strength = str(rng.choice(self.kinds)), float(rng.choice(self.strengths))
+            if kind == "return" and len(found) < 2:
+                kind = "inputs"  # nothing can come back before there are two tasks
             length = round(float(np.exp(rng.uniform(np.log(self.shortest), np.log(self.longest)))))
             length = length if left - length >= self.shortest else left  # no scrap at the end
-            found.append(Shift(str(kind), strength, length))
+            found.append(Shift(kind, strength, length))
             left -= length
         return tuple(found)
 
@@ -107,7 +109,7 @@ class MixedShifts(Family):
         if shape is None and "rotation" in self.kinds:
             raise InvalidSetting(f"Data set {data.name!r} holds no images to turn; leave 'rotation' out of kinds.")
         own = int(np.random.SeedSequence(seed, spawn_key=(self._number,)).generate_state(1, np.uint64)[0])
-        rows, shifts = some(data, self.images, own), self.shifts(seed)
+        rows, shifts = rows_used(data, self.images, own), self.shifts(seed)
         first: tuple[Look, ...] = (Look(np.arange(data.features), np.arange(data.classes), 0.0, 0),)
 
         def change(past: tuple[Look, ...], index: int, rng: np.random.Generator) -> tuple[Look, ...]:
@@ -138,11 +140,11 @@ class MixedShifts(Family):
 
 def _shifted(past: tuple[Look, ...], shift: Shift, index: int, rng: np.random.Generator) -> Look:
     """What the next task looks like."""
-    others = [look for look in past if look.label != past[-1].label]
-    if shift.kind == "return" and others:
+    if shift.kind == "return":
+        others = [look for look in past if look.label != past[-1].label]
         return others[rng.integers(len(others))]
     now = replace(past[-1], label=index)
-    if shift.kind in ("inputs", "return"):  # nothing can come back before there are two tasks
+    if shift.kind == "inputs":
         return replace(now, places=shuffled(now.places, shift.strength, rng))
     if shift.kind == "labels":
         return replace(now, names=shuffled(now.names, shift.strength, rng))

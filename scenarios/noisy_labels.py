@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from plastic_env.errors import InvalidSetting
+from plastic_env.errors import InvalidSetting, check_share
 from plastic_env.scenarios.data import load
-from plastic_env.scenarios.family import Family, check_share, ordered, some
+from plastic_env.scenarios.family import Family, ordered, rows_used
 from plastic_env.streams.stream import Signature, Task, TaskStream, task_rng
 
 
@@ -43,7 +43,7 @@ class NoisyLabels(Family):
     def stream(self, seed: int) -> TaskStream:
         """The stream with this seed."""
         data = load(self.data)
-        rows, rng = some(data, self.images, seed), task_rng(seed, 0, 1)
+        rows, rng = rows_used(data, self.images, seed), task_rng(seed, 0, 1)
         turn = rng.random(len(data.train))  # the order in which labels go wrong, so that more noise spoils more of them
         right = data.train.targets.numpy()
         wrong = (right + rng.integers(1, max(2, data.classes), size=len(right))) % data.classes

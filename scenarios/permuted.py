@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from plastic_env.scenarios.data import load
-from plastic_env.scenarios.family import Family, ordered, permutations, some
+from plastic_env.scenarios.family import Family, ordered, permutations, rows_used
 from plastic_env.streams.stream import Signature, Task, TaskStream
 from plastic_env.streams.transforms import Moved
 
@@ -32,7 +32,7 @@ class PermutedInputs(Family):
     def stream(self, seed: int) -> TaskStream:
         """The stream with this seed."""
         data = load(self.data)
-        rows, places = some(data, self.images, seed), permutations(data.features, self.strength, seed)
+        rows, places = rows_used(data, self.images, seed), permutations(data.features, self.strength, seed)
 
         def draw(index: int, rng: np.random.Generator) -> Task:
             source = places(index, rng)

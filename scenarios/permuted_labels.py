@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from plastic_env.scenarios.data import load
-from plastic_env.scenarios.family import Family, ordered, permutations, some
+from plastic_env.scenarios.family import Family, ordered, permutations, rows_used
 from plastic_env.streams.stream import Signature, Task, TaskStream
 
 
@@ -33,7 +33,7 @@ class PermutedLabels(Family):
     def stream(self, seed: int) -> TaskStream:
         """The stream with this seed."""
         data = load(self.data)
-        rows, names = some(data, self.images, seed), permutations(data.classes, self.strength, seed)
+        rows, names = rows_used(data, self.images, seed), permutations(data.classes, self.strength, seed)
 
         def draw(index: int, rng: np.random.Generator) -> Task:
             named = names(index, rng)

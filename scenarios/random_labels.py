@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from plastic_env.scenarios.data import load
-from plastic_env.scenarios.family import Family, ordered, some
+from plastic_env.scenarios.family import Family, ordered, rows_used
 from plastic_env.streams.stream import Chain, Signature, Task, TaskStream, task_rng
 
 
@@ -33,7 +33,7 @@ class RandomLabels(Family):
     def stream(self, seed: int) -> TaskStream:
         """The stream with this seed."""
         data = load(self.data)
-        rows, samples = some(data, self.images, seed), len(data.train)
+        rows, samples = rows_used(data, self.images, seed), len(data.train)
         first = task_rng(seed, 0, 1).integers(data.classes, size=samples)
 
         def relabel(labels: np.ndarray, index: int, rng: np.random.Generator) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from plastic_env.scenarios.data import load
-from plastic_env.scenarios.family import Family, ordered, some
+from plastic_env.scenarios.family import Family, ordered, rows_used
 from plastic_env.streams.stream import Signature, Task, TaskStream, task_rng
 from plastic_env.streams.transforms import Moved
 
@@ -32,7 +32,7 @@ class Recurring(Family):
     def stream(self, seed: int) -> TaskStream:
         """The stream with this seed."""
         data = load(self.data)
-        rows, rng = some(data, self.images, seed), task_rng(seed, 0, 1)
+        rows, rng = rows_used(data, self.images, seed), task_rng(seed, 0, 1)
         sources = [rng.permutation(data.features) for _ in range(self.pool)]
         met = np.concatenate([rng.permutation(self.pool) for _ in range(-(-self.tasks // self.pool))])
 

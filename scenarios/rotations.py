@@ -8,7 +8,7 @@ import numpy as np
 
 from plastic_env.errors import InvalidSetting
 from plastic_env.scenarios.data import load
-from plastic_env.scenarios.family import Family, ordered, some
+from plastic_env.scenarios.family import Family, ordered, rows_used
 from plastic_env.streams.stream import Signature, Task, TaskStream
 from plastic_env.streams.transforms import Moved, rotation
 
@@ -43,7 +43,7 @@ class Rotations(Family):
         data = load(self.data)
         if data.shape is None:
             raise InvalidSetting(f"Data set {data.name!r} holds no images, which can't be turned; choose another one.")
-        shape, rows = data.shape, some(data, self.images, seed)
+        shape, rows = data.shape, rows_used(data, self.images, seed)
 
         def draw(index: int, rng: np.random.Generator) -> Task:
             first, last = (index / self.tasks, (index + 1) / self.tasks) if self.rising else (0.0, 1.0)

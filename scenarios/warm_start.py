@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from plastic_env.scenarios.data import load
-from plastic_env.scenarios.family import Family, ordered, some
+from plastic_env.scenarios.family import Family, ordered, rows_used
 from plastic_env.streams.stream import Signature, Task, TaskStream, task_rng
 
 
@@ -29,7 +29,7 @@ class WarmStart(Family):
     def stream(self, seed: int) -> TaskStream:
         """The stream with this seed."""
         data = load(self.data)
-        rows = task_rng(seed, 0, 1).permutation(some(data, self.images, seed))
+        rows = task_rng(seed, 0, 1).permutation(rows_used(data, self.images, seed))
         seen = (max(1, round(self.share * len(rows))), len(rows))
         lengths = tuple(-(-self.epochs * count // self.batch_size) for count in seen)
 

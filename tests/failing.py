@@ -8,7 +8,7 @@ import pytest
 
 from plastic_env import SGD, LearnerSettings
 from plastic_env.agents import METHODS, Method
-from plastic_env.agents.structural import Dense, Recycle
+from plastic_env.agents.structural import NoEdit, Recycle
 from plastic_env.study.results import read_result
 from plastic_env.study.runner import run_study
 from plastic_env.study.sweep import Study
@@ -31,7 +31,7 @@ def failing_study(where):
     methods = {
         HOSTILE: Method("", Recycle),
         "broken": Method("", Broken),
-        "wild": Method("", Dense, LearnerSettings(optimizer=SGD(1e9))),
+        "wild": Method("", NoEdit, LearnerSettings(optimizer=SGD(1e9))),
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, method in methods.items():

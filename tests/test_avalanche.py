@@ -148,10 +148,12 @@ def test_generated_experiences_are_read_when_they_are_needed_and_once():
 
 
 def test_benchmarks_are_told_apart():
-    def scenario(*firsts):
+    def part(*firsts):
         x = [torch.cat([torch.arange(7.0)[:, None].expand(7, 3), torch.full((1, 3), float(each))]) for each in firsts]
-        train = [labelled(each.flip(0), torch.tensor([0, 1]).repeat(4)) for each in x]
-        return from_avalanche(benchmark_from_datasets(train=train), updates=4, batch_size=2)
+        return [labelled(each.flip(0), torch.tensor([0, 1]).repeat(4)) for each in x]
+
+    def scenario(*firsts, **tested):
+        return from_avalanche(benchmark_from_datasets(train=part(*firsts), **tested), updates=4, batch_size=2)
 
     mine, same = scenario(1, 2), scenario(1, 2)
     assert mine.digest == same.digest
@@ -159,6 +161,10 @@ def test_benchmarks_are_told_apart():
     assert len(bytes.fromhex(mine.digest)) == 8
     others = [scenario(3, 2), scenario(1, 3), scenario(1, 2, 3), replace(mine, updates=5), replace(mine, classes=3)]
     assert len({other.digest for other in others} | {mine.digest}) == 6
+    tests = [part(1, 2), part(1, 3), part(1), [labelled(torch.ones(2, 3), torch.tensor([0, 1]))]]
+    digests = {scenario(1, 2, test=test).digest for test in tests}
+    assert len(digests | {mine.digest}) == 5
+    assert scenario(1, 2, test=part(1, 2)).digest in digests
     settings = EpisodeSettings(learner=LearnerSettings(hidden=(4,)))
     lives = [Lifetime(each, settings) for each in (mine, same, scenario(1, 3))]
     for life in lives:

@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from plastic_env import SGD, EpisodeSettings, LearnerSettings, Lifetime, Plan
-from plastic_env.agents.structural import Dense, Grow
+from plastic_env.agents.structural import Grow, NoEdit
 from plastic_env.avalanche import PlasticPlugin, plasticity_metrics, to_avalanche
 from plastic_env.avalanche.metrics import fresh_copy, hidden_features
 from plastic_env.errors import InvalidSetting
@@ -146,8 +146,21 @@ def test_parity_is_that_of_the_plugins_newborns():
         alone.train(to_avalanche(SCENARIO.stream(0)).train_stream[0])
 
 
+def test_layers_are_numbered_over_all_hidden_ones():
+    """The first one is not for edits to change, and has dormant units all the same."""
+    learner = LearnerSettings(hidden=("fixed_dense12", 24, 16), live=0.25, optimizer=SGD(0.05))
+    plugin = PlasticPlugin(Grow(events=4), learner, updates=60)
+    made = strategy(plugin.network(64, 10), plasticity_metrics(dormant=True, parity=True), [plugin])
+    metrics = made.train(to_avalanche(SCENARIO.stream(0)).train_stream)
+    measured = {
+        name: [layer for layer in range(4) if f"{name}_Layer{layer}_Epoch/train_phase/train_stream/Task002" in metrics]
+        for name in ("DormantFraction", "GradientParity")
+    }
+    assert measured == {"DormantFraction": [0, 1, 2], "GradientParity": [1, 2]}
+
+
 def test_loggers_show_them(tmp_path, capsys):
-    plugin = PlasticPlugin(Dense(), LearnerSettings(hidden=(8,), optimizer=SGD(0.05)), updates=60)
+    plugin = PlasticPlugin(NoEdit(), LearnerSettings(hidden=(8,), optimizer=SGD(0.05)), updates=60)
     text, board = io.StringIO(), TensorboardLogger(tmp_path)
     metrics = [*plasticity_metrics(relative_plasticity=True, dormant=True), *accuracy_metrics(epoch=True)]
     made = strategy(plugin.network(64, 10), metrics, [plugin], loggers=[TextLogger(text), InteractiveLogger(), board])

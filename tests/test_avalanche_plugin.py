@@ -14,7 +14,7 @@ from torch import nn
 
 from plastic_env import SGD, Adam, Conv, EpisodeSettings, LearnerSettings, Lifetime
 from plastic_env.agents import METHODS
-from plastic_env.agents.structural import Dense, Grow, Prune, Recycle
+from plastic_env.agents.structural import AtShifts, Grow, NoEdit, Prune, Recycle
 from plastic_env.avalanche import PlasticPlugin, plasticity_metrics, to_avalanche
 from plastic_env.env.encoding import Codec
 from plastic_env.errors import InvalidEdit, InvalidSetting
@@ -29,7 +29,7 @@ SMALL = LearnerSettings(hidden=(24, 16), optimizer=SGD(0.05, momentum=0.5))
 
 
 @dataclass
-class Scripted(Dense):
+class Scripted(AtShifts):
     """Carries out one edit after the other, one per decision."""
 
     edits: list = field(default_factory=list)
@@ -73,8 +73,8 @@ def benchmark(seed=0):
 
 def test_an_agent_that_never_edits_changes_nothing():
     trained = []
-    for agents in ([], [plugin(Dense(), every=7)]):
-        model = plugin(Dense()).network((1, 8, 8), 10)
+    for agents in ([], [plugin(NoEdit(), every=7)]):
+        model = plugin(NoEdit()).network((1, 8, 8), 10)
         torch.manual_seed(0)  # of the shuffling
         made = strategy(model, agents)
         for experience in benchmark().train_stream:
@@ -226,7 +226,7 @@ def test_what_a_life_costs_is_charged_once_whether_or_not_metrics_look(method):
 
 
 def test_metrics_freeze_nobody():
-    mine = plugin(Dense(), every=20)
+    mine = plugin(NoEdit(), every=20)
     made = strategy(mine.network(64, 10), [mine])
     made.train(benchmark().train_stream[0])
     healthy = {name: value.clone() for name, value in made.model.state_dict().items()}
@@ -240,7 +240,7 @@ def test_metrics_freeze_nobody():
 
 
 def test_the_last_outcome_ends_the_life():
-    mine = plugin(Dense(), updates=2 * UPDATES)
+    mine = plugin(NoEdit(), updates=2 * UPDATES)
     made = strategy(mine.network(64, 10), [mine])
     for experience in benchmark().train_stream[:2]:
         made.train(experience)
@@ -256,12 +256,12 @@ def test_networks_that_compute_something_else_are_refused():
 
     for model in (network(nn.Tanh()), network(nn.LeakyReLU()), network(nn.ReLU(), last=[nn.Unflatten(1, (2, 5))])):
         with pytest.raises(InvalidSetting, match=r"doesn't compute the same.*PlasticPlugin\.network\("):
-            strategy(model, [plugin(Dense())]).train(data)
+            strategy(model, [plugin(NoEdit())]).train(data)
     for activation in ("tanh", "leaky_relu"):
         module = {"tanh": nn.Tanh(), "leaky_relu": nn.LeakyReLU()}[activation]
-        strategy(network(module), [plugin(Dense(), replace(SMALL, activation=activation))]).train(data)
+        strategy(network(module), [plugin(NoEdit(), replace(SMALL, activation=activation))]).train(data)
     model, modes = network(nn.Sequential(nn.ReLU(), nn.Dropout(0.5))), Modes()
-    strategy(model, [plugin(Dense()), modes]).train(data)
+    strategy(model, [plugin(NoEdit()), modes]).train(data)
     assert all(modes.seen)  # the comparison is made in evaluation mode
 
 
@@ -274,13 +274,13 @@ class Modes(SupervisedPlugin):
 
 
 def test_training_ends_when_it_was_said_to():
-    mine = plugin(Dense(), updates=30, every=7)
+    mine = plugin(NoEdit(), updates=30, every=7)
     made = strategy(mine.network(64, 10), [mine])
     experiences = benchmark().train_stream
     made.train(experiences[0])
     with pytest.raises(InvalidSetting, match="updates is 30"):
         made.train(experiences[1])
-    exact = plugin(Dense(), updates=TASKS * UPDATES, every=7)
+    exact = plugin(NoEdit(), updates=TASKS * UPDATES, every=7)
     made = strategy(exact.network(64, 10), [exact])
     for experience in experiences:
         made.train(experience)
@@ -290,10 +290,10 @@ def test_training_ends_when_it_was_said_to():
 @pytest.mark.parametrize("given", [{"updates": 2.5}, {"updates": 0}, {"every": 0}, {"seed": -1}, {"seed": "x"}])
 def test_numbers_that_make_no_sense_are_refused(given):
     with pytest.raises(InvalidSetting, match=f"{next(iter(given))} is .*whole number"):
-        plugin(Dense(), **given)
+        plugin(NoEdit(), **given)
 
 
-@pytest.mark.parametrize(("agent", "named"), [(Dense, "the class Dense"), ("recycle", "'recycle'")])
+@pytest.mark.parametrize(("agent", "named"), [(NoEdit, "the class NoEdit"), ("recycle", "'recycle'")])
 def test_what_is_no_agent_is_refused(agent, named):
     with pytest.raises(InvalidSetting, match=f"agent is {named}; give an object"):
         plugin(agent)
@@ -303,8 +303,8 @@ def test_what_cannot_be_edited_is_refused():
     data = benchmark().train_stream[0]
     other = nn.Sequential(nn.Flatten(), nn.Linear(64, 20), nn.ReLU(), nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 10))
     with pytest.raises(InvalidSetting, match="learner settings make"):
-        strategy(other, [plugin(Dense())]).train(data)
-    mine = plugin(Dense())
+        strategy(other, [plugin(NoEdit())]).train(data)
+    mine = plugin(NoEdit())
     with pytest.raises(InvalidSetting, match="RMSprop"):
         strategy(mine.network(64, 10), [mine], lambda model: torch.optim.RMSprop(model.parameters())).train(data)
     mine = plugin(Scripted(edits=[{"recycle": 2, "trainability": "two_speed"}]))

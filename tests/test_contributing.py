@@ -57,7 +57,7 @@ def test_a_recipe_works(recipe, checkout):
     expected = {
         "a scenario": ["dense", "reset", "recycle"],
         "an agent": ["renew", "renew+most=0.25", "recycle", "dense"],
-        "a rule": ["recycle+rule=outgoing", "recycle"],
+        "a rule": ["recycle+recycle_rule=outgoing", "recycle"],
     }
     assert rows(table) == expected[recipe]
     if recipe == "a scenario":  # the tests that it says check it

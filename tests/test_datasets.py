@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from plastic_env.errors import InvalidData, UnknownName
+from plastic_env.files import UNFINISHED
 from plastic_env.scenarios import find
-from plastic_env.scenarios.data import DATASETS, _load, arrays, files, libraries, load, named, places, shared
+from plastic_env.scenarios.data import DATASETS, _load, arrays, files, libraries, load, named, places
 from plastic_env.streams.samples import Dataset, Samples
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "mnist.npz"
@@ -88,7 +89,7 @@ def assert_holds(found, parts):
 
 def leave_unfinished(folder, name, hours=25):
     """As a process that was killed does, some time ago."""
-    path = folder / f".{name}{shared.UNFINISHED}"
+    path = folder / f".{name}{UNFINISHED}"
     (path / "below").mkdir(parents=True)
     (path / "below" / "some.bin").write_bytes(b"half")
     then = time.time() - hours * 3600
@@ -659,7 +660,7 @@ def test_semeion_that_is_not_split_and_needs_a_folder_of_its_own(tmp_path, data,
 
 
 def test_only_its_own_files_make_a_data_set_be_decoded_again(data, monkeypatch):
-    monkeypatch.setattr(shared, "SMALL", 0)
+    monkeypatch.setattr("plastic_env.scenarios.data.copies.SMALL", 0)
     parts = write_mnist(data, "KMNIST")
     assert_holds(load("torchvision:KMNIST"), parts)
     (data / "other.bin").write_bytes(b"of somebody else")
@@ -805,7 +806,7 @@ def test_downloads_are_kept(tmp_path, data, monkeypatch):
     leave_unfinished(data, "mnist-killed")
     assert_holds(load("mnist"), parts)
     assert "mnist" in entries(data)
-    assert not [entry for entry in entries(data) if entry.endswith(shared.UNFINISHED)]
+    assert not [entry for entry in entries(data) if entry.endswith(UNFINISHED)]
     monkeypatch.undo()
     monkeypatch.setenv("PLASTIC_ENV_DATA", str(data))
     forget()

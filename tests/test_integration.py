@@ -22,8 +22,9 @@ from plastic_env.agents.integration import (
     UtilityGated,
     integrated_by,
 )
+from plastic_env.agents.looking import Elastic, Growing, GrowPrune, Saturation
 from plastic_env.agents.responsive import RecycleAfterFall
-from plastic_env.agents.turnover import CubicPrune, Elastic, Growing, GrowPrune, Saturation
+from plastic_env.agents.structural import CubicPrune
 from plastic_env.env.encoding import GLOBAL_FIELDS, LAYER_FIELDS, RULE_FIELDS, Codec, EpisodeSpec
 from plastic_env.scenarios import find
 
@@ -156,6 +157,20 @@ def test_chance_of_integration_is_kaplan_meiers(seen, age):
     assert integrated_by(age, seen) == pytest.approx(expected)
 
 
+def test_schedules_grow_and_recycle_by_the_rules_they_are_given():
+    for settings, field, name in (
+        ({"grow_rule": "gradmax"}, "grow_rule", "gradmax"),
+        ({"recycle": True, "recycle_rule": "redo"}, "recycle_rule", "redo"),
+    ):
+        asked = []
+        agent = Every(events=1, **settings)
+        act = agent.act
+        agent.act = lambda seen, info, act=act, asked=asked: asked.append(act(seen, info)) or asked[-1]
+        play(agent)
+        (edit,) = (action for action in asked if action["grow"].any() or action["recycle"].any())
+        assert RULE_FIELDS[field][edit[field]] == name
+
+
 @pytest.mark.parametrize("name", [name for name in METHODS if name.removesuffix("_recycle") != name])
 def test_recycling_schedules_keep_the_width(name):
     agent = METHODS[name].make()
@@ -198,7 +213,7 @@ def test_schedules_without_shifts_work_where_boundaries_are_hidden():
 
 def test_exchange_falls_with_the_cosine():
     spec = EpisodeSpec((100, 50), (50, 25), 1000, 1000, "decision")
-    agent, counts = GrowPrune(every=100, rule="gradient"), []
+    agent, counts = GrowPrune(every=100, grow_rule="gradient"), []
     agent.reset(spec, 0)
     for now in (100, 500, 900):
         observation = {

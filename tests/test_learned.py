@@ -19,7 +19,7 @@ from plastic_env import SGD, Conv, Edit, EpisodeSettings, LearnerSettings, Plan,
 from plastic_env.agents import METHODS
 from plastic_env.agents.learned import cma, fixed, ppo
 from plastic_env.agents.learned.command import command
-from plastic_env.agents.learned.policy import Learned, LearnedAgent, Network
+from plastic_env.agents.learned.policy import Learned, LearnedAgent, PolicyNetwork
 from plastic_env.agents.learned.training import Training, live, twins
 from plastic_env.cli import main
 from plastic_env.env.encoding import EpisodeSpec
@@ -118,7 +118,7 @@ def made(names=("accuracy", "mean.dormant"), menu=None, learner=None, method="pp
     learner, menu = learner or LearnerSettings(), menu or recycling_menu()
     outputs = sum(menu.sizes)
     weights = np.zeros((outputs, len(names)), dtype=np.float32)
-    network = Network(((weights, bias + np.arange(outputs, dtype=np.float32)),), menu.sizes)
+    network = PolicyNetwork(((weights, bias + np.arange(outputs, dtype=np.float32)),), menu.sizes)
     env = PlasticVectorEnv(find("MixedShiftsDigits-small-v0"), 1, EpisodeSettings(learner=learner))
     trained_on = {"scenario": "MixedShiftsDigits-small-v0", "split": "train", "seeds": [10**6, 10**6 + 31]}
     return Learned(method, network, menu, names, env.episode, learner, trained_on, {"rounds": 0})
@@ -141,14 +141,30 @@ def test_a_policy_survives_its_file(learner, tmp_path):
     assert torch.load(tmp_path / "policy.pt", weights_only=True).keys() == {"header", "0.weight", "0.bias"}
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", "cut", "tensor", "pickle"])
+FOREIGN = {
+    "tensor": (torch.zeros(2), "no header of plastic_env"),
+    "checkpoint": ({"weight": torch.zeros(2)}, "no header of plastic_env"),
+    "another header": ({"header": torch.zeros(2)}, "no header of plastic_env"),
+    "header alone": ({"header": "{}"}, "it holds no weights"),
+    "no tensors": ({"header": "{}", "0.weight": 1, "0.bias": 2}, "it holds no weights"),
+    "header of another": ({"header": "{}", "0.weight": torch.zeros(2), "0.bias": torch.zeros(2)}, "it lacks 'format'"),
+    "pickle": ({"header": TOY}, "Weights only load failed"),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_files_of_others_are_refused(kind, tmp_path):
+    path = tmp_path / "policy.pt"
+    content, why = FOREIGN[kind]
+    torch.save(content, path)
+    with pytest.raises(AgentError, match=f"policy.pt holds no policy.*{why}"):
+        Learned.load(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", "cut"])
 def test_files_that_hold_no_policy_are_refused(content, tmp_path):
     path = tmp_path / "policy.pt"
-    if content == "tensor":
-        torch.save({"weight": torch.zeros(2)}, path)
-    elif content == "pickle":
-        torch.save({"header": TOY}, path)
-    elif content == "cut":
+    if content == "cut":
         made().save(path)
         path.write_bytes(path.read_bytes()[:700])
     else:
@@ -171,7 +187,7 @@ def test_a_policy_for_other_spaces_is_refused(change):
 
 def test_ordinal_heads_go_through_the_menu_in_order():
     weight = np.array([[1.0], [-1.0]], dtype=np.float32)
-    network = Network(((weight, np.zeros(2, dtype=np.float32)),), (4, 3), "ordinal")
+    network = PolicyNetwork(((weight, np.zeros(2, dtype=np.float32)),), (4, 3), "ordinal")
     found = network.choose(np.concatenate([[-1000], np.linspace(-9, 9, 99), [1000]])[:, None])
     assert found[0].tolist() == [0, 2]
     assert found[-1].tolist() == [3, 0]
@@ -209,7 +225,7 @@ def test_compare_runs_a_policy_and_says_what_it_was_trained_on(tmp_path, capsys)
 
 def test_training_sees_its_own_split_and_seeds_only():
     training = Training("MixedShiftsDigits-small-v0", {"updates": 60}, rounds=1)
-    assert training.world.split == "train"
+    assert training.made_scenario.split == "train"
     assert min(training.seeds + training.validation_seeds) >= 10**6
     assert not set(training.seeds) & set(training.validation_seeds)
     assert training.trained_on["split"] == "train"
@@ -221,6 +237,31 @@ def test_training_sees_its_own_split_and_seeds_only():
         replace(training, twin="recycle 0.3")
     with pytest.raises(InvalidSetting, match="never end"):
         replace(training, rounds=None)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda: replace(TOY, rounds=-1), "rounds is -1; give a whole number of at least 1"),
+        (lambda: replace(TOY, rounds=2.5), "rounds is 2.5"),
+        (lambda: replace(TOY, minutes=float("nan")), "minutes is nan; give a positive number"),
+        (lambda: replace(TOY, price="x"), "price is 'x'; give a number of at least 0"),
+        (lambda: replace(TOY, seed=-1), "seed is -1; give a whole number of at least 0"),
+        (lambda: cma.CMASettings(judged=0), "judged is 0"),
+        (lambda: cma.CMASettings(candidates=3), "candidates is 3; give a whole number of at least 4"),
+        (lambda: cma.CMASettings(sigma=0), "sigma is 0; give a positive number"),
+        (lambda: cma.CMASettings(hidden=8), r"hidden is 8; give a tuple .* such as \(32,\)"),
+        (lambda: cma.CMASettings(fields="accuracy"), "fields is 'accuracy'; give a tuple of names"),
+        (lambda: ppo.PPOSettings(judged=0), "judged is 0"),
+        (lambda: ppo.PPOSettings(lr=-1), "lr is -1; give a positive number"),
+        (lambda: ppo.PPOSettings(discount=2), "discount is 2; give a number from 0 to 1"),
+        (lambda: ppo.PPOSettings(patience="much"), "patience is 'much'; give a number"),
+        (lambda: ppo.PPOSettings(learners=1, steps=1), "A round of one decision"),
+    ],
+)
+def test_settings_of_training_that_make_no_sense_are_refused(made, message):
+    with pytest.raises(InvalidSetting, match=message):
+        made()
 
 
 def test_compute_has_its_price_by_hand():
@@ -333,6 +374,42 @@ def test_the_command_line_trains(tmp_path, monkeypatch, capsys):
     assert learned.trained_on["scenario"] == "BimodalShiftsDigits-small-v0"
     assert learned.record["twin_item"] == "recycle 0.125"
     assert isinstance(learned.episode, EpisodeSpec)
+
+
+BRIEF = "--scenario BimodalShiftsDigits-small-v0 --set updates=60 --instances 1 --validated 1 --rounds 1"
+
+
+@pytest.mark.parametrize(
+    ("way", "asked", "twin"),
+    [
+        (cma, "--fractions 0.5 0.2 --settings candidates=4 lives=1", "recycle 0.2"),
+        (cma, "--fractions 0.5 0.2 --twin= --settings candidates=4 lives=1", ""),
+        (fixed, "--fractions 0.25 0.75", ""),
+    ],
+)
+def test_other_fractions_need_no_other_twin(way, asked, twin, tmp_path, monkeypatch):
+    file = tmp_path / "policy.pt"
+    monkeypatch.setattr(sys, "argv", ["train", "--out", str(file), *BRIEF.split(), *asked.split()])
+    settings = {cma: cma.CMASettings, fixed: fixed.FixedSettings}[way]
+    assert command(way.train, settings, "", twins=way is not fixed) == 0
+    assert Learned.load(file).record["twin_item"] == twin
+
+
+def test_ctrl_c_leaves_the_best_fixed_item_so_far(tmp_path, monkeypatch, capsys):
+    lived = []
+
+    def live(*given):
+        lived.append(given)
+        if len(lived) > 2:
+            raise KeyboardInterrupt
+        return np.array([-len(lived)]), None  # the first is the better one
+
+    monkeypatch.setattr(fixed, "live", live)
+    monkeypatch.setattr(sys, "argv", ["fixed", "--out", str(tmp_path / "policy.pt"), *BRIEF.split()])
+    assert command(fixed.train, fixed.FixedSettings, "", twins=False) == 130
+    assert "holds the best policy so far" in capsys.readouterr().err
+    assert Learned.load(tmp_path / "policy.pt").record["scores"] == {"wait": -1, "recycle 0.05": -2}
+    assert Learned.load(tmp_path / "policy.pt").record["item"] == "wait"
 
 
 def test_ctrl_c_leaves_the_best_policy_so_far(tmp_path):

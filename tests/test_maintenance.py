@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from plastic_env import SGD, UPGD, Adam, Conv, Edit, EpisodeSettings, LearnerSettings, Lifetime
-from plastic_env.agents.maintenance import ReDo
+from plastic_env.agents.resets import ReDo
 from plastic_env.env.encoding import Codec
 from plastic_env.errors import InvalidEdit, InvalidSetting
 from plastic_env.learner import snapshots, training

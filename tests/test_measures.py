@@ -8,7 +8,7 @@ import pytest
 
 from plastic_env import LearnerSettings
 from plastic_env.agents import METHODS, Method
-from plastic_env.agents.structural import Dense
+from plastic_env.agents.structural import NoEdit
 from plastic_env.errors import InvalidSetting, UnknownName
 from plastic_env.learner.cohorts import CohortPoint
 from plastic_env.learner.replacement import ContinualBackprop
@@ -237,7 +237,7 @@ def test_the_page_on_pictures_names_what_there_is_and_its_code_runs(tmp_path, mo
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
     """Two methods that bear units, one of them in the course of steps, and one that only resets."""
-    busy = Method("", Dense, LearnerSettings(maintenance=(ContinualBackprop(rho=0.01, maturity=10),)))
+    busy = Method("", NoEdit, LearnerSettings(maintenance=(ContinualBackprop(rho=0.01, maturity=10),)))
     study = Study("PermutedDigits-small-v0", ("recycle", "busy", "reset"), (0, 1), (("tasks", 8), ("updates", 40)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(METHODS, "busy", busy)

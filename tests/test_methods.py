@@ -65,7 +65,7 @@ def test_the_papers_interventions_are_one_option_each():
         "optimizer_state": "transplant",
         "trainability": "none",
     }
-    assert find_method("grow+rule=gradient").method.make().rule == "gradient"
+    assert find_method("grow+grow_rule=gradient").method.make().grow_rule == "gradient"
     assert find_method("grow+insertion=net2wider").method.make().insertion == "net2wider"
     varied = find_method("grow+activation=random_smooth_leaky").method
     assert varied.learner.activation == "random_smooth_leaky"
@@ -91,7 +91,10 @@ def test_options_go_to_the_agent_the_learner_and_the_optimizer():
         ("grow+live=7", r"live is 7; give a fraction in \(0, 1\]"),
         ("nowhere.py:Agent", r"There is no file 'nowhere.py' to load the agent Agent from"),
         ("no.such.module:Agent", r"The module no.such.module of Agent can't be imported: ModuleNotFoundError"),
-        ("plastic_env.agents.structural:Nobody", r"names no agent class .* Such classes there: Dense, Reset"),
+        (
+            "plastic_env.agents.structural:Nobody",
+            r"names no agent class .* Such classes there: AtShifts, NoEdit, Reset",
+        ),
         ("pppo:file", r"The module pppo of file can't be imported"),
         ("a b:c", r"a b:c is no agent; a method is a name; path/to/file.py:Class"),
     ],

@@ -182,7 +182,7 @@ def test_settings_stand_where_they_belong(folder):
         f"{SCENARIO} (strength={strength})": f"{strength}" for strength in (0.5, 1.0)
     }
     assert dict(found.methods["wild"])["episode.learner.optimizer"] == "SGD(cosine=0, lr=1000000000.0, momentum=0.0)"
-    assert dict(found.methods["dense"])["agent"] == "Dense()"
+    assert dict(found.methods["dense"])["agent"] == "NoEdit()"
     assert not found.cells
     assert not found.loose
 

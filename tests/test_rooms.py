@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "learner": {"errors", "files"},
     "env": CORE - {"env"},
     "agents": CORE,
-    "avalanche": CORE | {"agents"},
+    "avalanche": CORE,
     "scenarios": CORE | {"avalanche"},
     "study": CORE | {"agents", "scenarios", ""},
     "cli": {"errors", "plain", "agents", "study"},

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import gymnasium
 import helpers
 import numpy as np
 import pytest
@@ -323,6 +324,16 @@ def test_mixed_shifts_differ_as_their_instance_says():
     assert min(met.values()) > 20
 
 
+def test_nothing_comes_back_before_there_are_two_tasks():
+    """Where only returns are drawn, the first shift moves pixels, and is told as that; all that follow are returns."""
+    scenario = find("MixedShiftsDigits-small-v0", kinds=("return",), strengths=(0.5,), updates=2000)
+    for seed in range(3):
+        stream, (_, first, *others) = scenario.stream(seed), scenario.shifts(seed)
+        assert (first.kind, {shift.kind for shift in others}) == ("inputs", {"return"})
+        assert (stream.task(1).transform.source != np.arange(64)).sum() == 32
+        assert [stream.task(index).label for index in range(4)] == [0, 1, 0, 1]
+
+
 def test_bimodal_shifts_are_weak_twice_as_often_as_strong():
     scenario = find("BimodalShiftsDigits-small-v0", updates=40_000)
     strengths = [shift.strength for shift in scenario.shifts(0)]
@@ -412,3 +423,10 @@ def test_samples_are_scaled_as_they_are_fetched():
     assert samples.fetch(torch.tensor([1, 0])).tolist() == [[122.5, -34.0], [-5.0, 216.0]]
     assert samples.blank.tolist() == [-5.0, -40.0]
     assert stored.tolist() == [[0, 128], [255, 3]]
+
+
+def test_every_argument_of_an_environment_is_a_setting():
+    env = gymnasium.make("plastic_env/PermutedDigits-small-v0", tasks=2, threads=2, colour="parity").unwrapped
+    assert env.colour == "parity"
+    env = gymnasium.make_vec("plastic_env/PermutedDigits-small-v0", num_envs=2, tasks=2, threads=2)
+    assert env.lifetime.population.threads == 2

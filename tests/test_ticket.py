@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from plastic_env import Conv, Edit, EpisodeSettings, LearnerSettings, Lifetime, Plan, Population, Start
-from plastic_env.agents.structural import Dense as NeverEdits
+from plastic_env.agents.structural import NoEdit
 from plastic_env.cli import main
 from plastic_env.errors import InvalidSetting, UnknownName
 from plastic_env.scenarios import find
@@ -252,7 +252,7 @@ def test_tickets_live_unedited_with_the_final_mask(studied, weights, suffix):
             cycle, ticket = results[method][at], read_run(folder, run)
             assert ticket.mask == run.start.live_slots == cycle.mask
             assert set(map(tuple, ticket.rows["live"])) == {tuple(map(len, cycle.mask))}
-            assert isinstance(run.method.make(), NeverEdits)
+            assert isinstance(run.method.make(), NoEdit)
             assert run.id.startswith(f"{method}_{suffix}-seed00{at}-")
             assert measures.checkpoint_accuracy(ticket).shape == (5,)
             by_hand = [row[0] for row in ticket.rows["tests"] if row]

@@ -20,10 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from plastic_env.agents.learned.command import command
-from plastic_env.agents.learned.policy import Learned, Network, need
-from plastic_env.agents.learned.training import Keeper, Training, following, live
+from plastic_env.agents.learned.policy import HEADS, Learned, PolicyNetwork
+from plastic_env.agents.learned.training import Keeper, Training, check_network, following, live, need
 from plastic_env.env.features import Features
 from plastic_env.env.menus import Choices
+from plastic_env.errors import InvalidSetting, check_positive, check_whole, is_finite, look_up
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,9 @@ class CMASettings:
     head: a name in `HEADS`. An ordinal one has far fewer parameters, and needs a menu that is in order.
     separable: whether only variances are learned, no covariances: for more than about 100 parameters.
     judged: generations between two judgements on the validation seeds.
+
+    Raises:
+        InvalidSetting, UnknownName: numbers that make no sense, no such head.
     """
 
     candidates: int = 16
@@ -50,6 +54,16 @@ class CMASettings:
     head: str = "ordinal"
     separable: bool = False
     judged: int = 5
+
+    def __post_init__(self) -> None:
+        check_whole("candidates", self.candidates, 4)  # with fewer, cmaes divides by 0
+        check_whole("lives", self.lives)
+        check_whole("judged", self.judged)
+        check_positive("sigma", self.sigma)
+        if not is_finite(self.patience):
+            raise InvalidSetting(f"patience is {self.patience!r}; give a number.")
+        check_network(self.hidden, self.fields)
+        look_up(HEADS, self.head, "head of a policy")
 
 
 def train(training: Training, settings: CMASettings | None = None, out: Path | None = None) -> Learned:
@@ -65,15 +79,15 @@ def train(training: Training, settings: CMASettings | None = None, out: Path | N
     keeper = Keeper(training, "cma", settings.fields, settings, out)
     env = training.env(settings.candidates * settings.lives, settings.fields)
     choices, features = Choices(training.menu, env.episode), Features(settings.fields, len(env.episode.capacity))
-    widths = Network.widths(len(settings.fields), settings.hidden, training.menu.sizes, settings.head)
+    widths = PolicyNetwork.widths(len(settings.fields), settings.hidden, training.menu.sizes, settings.head)
     start = _patient(widths, training.menu.sizes, settings)
     search = (SepCMA if settings.separable else CMA)(
         start, settings.sigma, seed=training.seed, population_size=settings.candidates
     )
     instances = training.passes(np.random.default_rng(training.seed))
 
-    def network(parameters: np.ndarray) -> Network:
-        return Network(_layers(parameters, widths), training.menu.sizes, settings.head)
+    def network(parameters: np.ndarray) -> PolicyNetwork:
+        return PolicyNetwork(_layers(parameters, widths), training.menu.sizes, settings.head)
 
     done = 0
     while not keeper.time_is_up and done != training.rounds:

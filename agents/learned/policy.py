@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import InitVar, asdict, dataclass, field
 from functools import partial
@@ -24,14 +22,14 @@ from plastic_env.agents import MAINTENANCE, OPTIMIZERS, Method
 from plastic_env.env.encoding import Action, EpisodeSpec, Observation
 from plastic_env.env.features import Features
 from plastic_env.env.menus import Choices, Menu, MenuItem
-from plastic_env.errors import AgentError, PlasticEnvError, look_up
+from plastic_env.errors import AgentError, look_up
 from plastic_env.files import write_atomically
 from plastic_env.learner.settings import Conv, Dense, LearnerSettings
 from plastic_env.plain import describe
 
 FORMAT = "plastic_env policy 1"
 PACKAGE = "plastic_env.agents.learned"  # whose modules train
-METHODS = {
+KINDS = {
     "ppo": "proximal policy optimisation",
     "cma": "CMA-ES over a small policy",
     "fixed": "the best item of the menu, at every shift",
@@ -45,7 +43,7 @@ _LEARNERS |= MAINTENANCE
 
 
 @dataclass(frozen=True)
-class Network:
+class PolicyNetwork:
     """From features to choices: linear layers with tanh between them.
 
     layers: (weight [outputs, inputs], bias [outputs]) from the features up, float32.
@@ -86,13 +84,13 @@ class Network:
 class Learned:
     """A policy, and what is to be known of it.
 
-    method: a name in `METHODS`. network, menu, names (of the features): what it does.
+    method: a name in `KINDS`. network, menu, names (of the features): what it does.
     episode, learner: whom it was trained to edit.
     trained_on: scenario, its settings, split and seeds. record: settings and seed of the training, and what came of it.
     """
 
     method: str
-    network: Network
+    network: PolicyNetwork
     menu: Menu
     names: tuple[str, ...]
     episode: EpisodeSpec
@@ -140,16 +138,9 @@ class Learned:
             raise AgentError(
                 f"The policy {path} can't be read: {error}. Give the file of one, or train it: python -m {PACKAGE}.ppo."
             ) from error
-        except (
-            KeyError,
-            TypeError,
-            ValueError,
-            RuntimeError,
-            EOFError,
-            pickle.UnpicklingError,
-            zipfile.BadZipFile,
-        ) as error:
-            why = str(error).partition(". ")[0]  # torch goes on at length
+        except Exception as error:  # whatever a damaged or foreign file leads to
+            lacks = "it lacks " if isinstance(error, KeyError) else ""
+            why = lacks + str(error).partition(". ")[0]  # torch goes on at length
             raise AgentError(
                 f"{path} holds no policy of plastic_env, or is damaged: {why}. Use another copy, or train one anew."
             ) from error
@@ -200,7 +191,7 @@ def method_of(name: str) -> tuple[str, Method, str] | None:
         AgentError: the file holds no such policy.
     """
     kind, colon, given = name.partition(":")
-    if not colon or kind not in METHODS:
+    if not colon or kind not in KINDS:
         return None
     if not given:
         raise AgentError(f"{name!r} names no file; give {kind}:FILE, or train one: python -m {PACKAGE}.{kind}.")
@@ -209,18 +200,22 @@ def method_of(name: str) -> tuple[str, Method, str] | None:
     if learned.method != kind:
         raise AgentError(f"{path} was trained with {learned.method}; name it {learned.method}:{path}.")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    method = Method(f"{METHODS[kind]}, {path}", partial(LearnedAgent, learned), learned.learner)
+    method = Method(f"{KINDS[kind]}, {path}", partial(LearnedAgent, learned), learned.learner)
     return f"{kind}_{path.stem}", method, digest
 
 
 def _read(content: bytes) -> Learned:
     found = torch.load(io.BytesIO(content), weights_only=True)
+    if not isinstance(found, dict) or not isinstance(found.get("header"), str):
+        raise ValueError("it has no header of plastic_env")
     header = json.loads(found.pop("header"))
+    if not all(isinstance(value, torch.Tensor) for value in found.values()) or len(found) < 2:
+        raise ValueError("it holds no weights")
     if header["format"] != FORMAT:
         raise ValueError(f"its format is {header['format']!r}, not {FORMAT!r}")
     layers = tuple((found[f"{at}.weight"].numpy(), found[f"{at}.bias"].numpy()) for at in range(len(found) // 2))
     menu = Menu(tuple(MenuItem(**item) for item in header["menu"]["items"]), tuple(header["menu"]["budgets"]))
-    network = Network(layers, tuple(header["sizes"]), header["head"])
+    network = PolicyNetwork(layers, tuple(header["sizes"]), header["head"])
     names = tuple(header["names"])
     if network.sizes != menu.sizes or layers[0][0].shape[1] != len(names):
         raise ValueError("its network fits neither its menu nor its features")
@@ -245,15 +240,3 @@ def _as_learner(plain: Any) -> Any:
         made = _LEARNERS[plain["type"]]
         return made(**{name: _as_learner(value) for name, value in plain.items() if name != "type"})
     return tuple(map(_as_learner, plain)) if isinstance(plain, list) else plain
-
-
-def need(library: str) -> None:
-    """Refuse kindly if an optional library is missing.
-
-    Raises:
-        PlasticEnvError: it is.
-    """
-    try:
-        __import__(library)
-    except ImportError as error:
-        raise PlasticEnvError(f"Training needs {library}: pip install 'plastic_env[rl]'.") from error

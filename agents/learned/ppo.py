@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from plastic_env.agents.learned.command import command
-from plastic_env.agents.learned.policy import Learned, Network, need
-from plastic_env.agents.learned.training import Keeper, Training, say, twins
+from plastic_env.agents.learned.policy import Learned, PolicyNetwork
+from plastic_env.agents.learned.training import Keeper, Training, check_network, need, say, twins
 from plastic_env.env.features import Features
+from plastic_env.errors import InvalidSetting, check_positive, check_share, check_whole, is_finite
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class PPOSettings:
     fields: what the policy sees (see `Features`); few are learned from far sooner than all. None for all but the
         effective ranks, whose measuring takes as long as everything else in a decision.
     judged: rounds between two judgements on the validation seeds.
+
+    Raises:
+        InvalidSetting: numbers that make no sense.
     """
 
     learners: int = 32
@@ -58,6 +62,21 @@ class PPOSettings:
     unit: float = 10.0
     fields: tuple[str, ...] | None = ("at_shift", "accuracy", "accuracy_change", "since_edit", "mean.dormant")
     judged: int = 15
+
+    def __post_init__(self) -> None:
+        for name in ("learners", "steps", "epochs", "judged"):
+            check_whole(name, getattr(self, name))
+        check_whole("batch", self.batch, 2)
+        for name in ("lr", "clip", "unit"):
+            check_positive(name, getattr(self, name))
+        for name in ("discount", "trace"):
+            check_share(name, getattr(self, name))
+        for name in ("entropy", "patience"):
+            if not is_finite(getattr(self, name)):
+                raise InvalidSetting(f"{name} is {getattr(self, name)!r}; give a number.")
+        if self.learners * self.steps < 2:
+            raise InvalidSetting("A round of one decision teaches nothing; give more learners or steps.")
+        check_network(self.hidden, ("all",) if self.fields is None else self.fields)
 
 
 def train(training: Training, settings: PPOSettings | None = None, out: Path | None = None) -> Learned:
@@ -119,11 +138,11 @@ def train(training: Training, settings: PPOSettings | None = None, out: Path | N
     return keeper.best
 
 
-def network_of(model: Any, sizes: tuple[int, ...]) -> Network:
+def network_of(model: Any, sizes: tuple[int, ...]) -> PolicyNetwork:
     """The policy of a stable-baselines3 PPO model over flat observations, without the library."""
     linear = [part for part in model.policy.mlp_extractor.policy_net if hasattr(part, "weight")]
     weights = [(part.weight, part.bias) for part in (*linear, model.policy.action_net)]
-    return Network(tuple((w.detach().numpy().copy(), b.detach().numpy().copy()) for w, b in weights), sizes)
+    return PolicyNetwork(tuple((w.detach().numpy().copy(), b.detach().numpy().copy()) for w, b in weights), sizes)
 
 
 def _fields(layers: int) -> tuple[str, ...]:

@@ -19,14 +19,22 @@ import gymnasium
 import numpy as np
 import torch
 
-from plastic_env.agents.learned.policy import Learned, Network
+from plastic_env.agents.learned.policy import Learned, PolicyNetwork
 from plastic_env.env.encoding import GLOBAL_FIELDS, Action, Observation
 from plastic_env.env.episode import EpisodeSettings
 from plastic_env.env.features import Features
 from plastic_env.env.menus import Choices, Menu, recycling_menu
 from plastic_env.env.rewards import Reward
 from plastic_env.env.vector import PlasticVectorEnv
-from plastic_env.errors import InvalidSetting, is_whole, look_up
+from plastic_env.errors import (
+    InvalidSetting,
+    PlasticEnvError,
+    check_positive,
+    check_whole,
+    is_finite,
+    is_whole,
+    look_up,
+)
 from plastic_env.learner.compute import training_macs
 from plastic_env.learner.settings import LearnerSettings
 from plastic_env.plain import describe
@@ -42,8 +50,9 @@ class Training:
     scenario: its name. changes: settings of it that differ from its defaults; a scenario with splits gets "train".
     learner: whom the policy edits. menu: what it may choose from.
     instances, validated: how many seeds there are to train on, and how many others to tell by which policy is best.
-    twin: an item of the menu, or "" for none. Its twin does nothing but this, at each shift, on the same instance;
-        what is rewarded is the difference to it, which is far less noisy than the accuracy itself.
+    twin: an item of the menu, or "" for none. A learner's twin does nothing but this, at each shift, on the same
+        instance. Judgements are told beside its score. PPO rewards the difference to it, which is far less noisy than
+        the accuracy itself; CMA-ES needs no such help, since its candidates meet the same instances.
     reward: a name in `REWARDS`, or a function of an `Outcome`; the latter goes without a twin.
     price: what is subtracted from the return for as many multiply-accumulates as training on the whole stream at full
         width takes. Without any, a policy may well decide after each batch: looking costs as much as four of them.
@@ -51,7 +60,8 @@ class Training:
     seed: the only source of randomness. threads: to train learners with; results don't depend on it.
 
     Raises:
-        UnknownName, InvalidSetting: a name that doesn't exist, a split that isn't for training.
+        UnknownName, InvalidSetting: a name that doesn't exist, a number that makes no sense, a split that isn't for
+            training.
     """
 
     scenario: str
@@ -70,24 +80,30 @@ class Training:
 
     def __post_init__(self) -> None:
         for name in ("instances", "validated", "threads"):
-            if not is_whole(getattr(self, name), 1):
-                raise InvalidSetting(f"{name} is {getattr(self, name)!r}; give a whole number of at least 1.")
+            check_whole(name, getattr(self, name))
+        check_whole("seed", self.seed, 0)
+        if not is_finite(self.price) or self.price < 0:
+            raise InvalidSetting(f"price is {self.price!r}; give a number of at least 0.")
         if self.minutes is None and self.rounds is None:
             raise InvalidSetting("Training would never end; give minutes or rounds.")
+        if self.minutes is not None:
+            check_positive("minutes", self.minutes)
+        if self.rounds is not None:
+            check_whole("rounds", self.rounds)
         if self.twin:
             look_up({item.name: None for item in self.menu.items}, self.twin, "item of the menu for the twin")
             if callable(self.reward):
                 raise InvalidSetting("A twin is compared with by accuracy; leave it out, or the reward function.")
-        _ = self.world  # complain now
+        _ = self.made_scenario  # complain now
 
     @cached_property
-    def world(self) -> Any:
-        """The scenario."""
+    def made_scenario(self) -> Any:
+        """The scenario, with its changes, and of its splits that for training."""
         name, changes = f"plastic_env/{self.scenario.removeprefix('plastic_env/')}", dict(self.changes)
         look_up({i: None for i in gymnasium.registry if i.startswith("plastic_env/")}, name, "scenario")
-        world = _scenario(name, changes)
-        if not hasattr(world, "split"):
-            return world
+        made = _scenario(name, changes)
+        if not hasattr(made, "split"):
+            return made
         if changes.get("split", "train") != "train":
             raise InvalidSetting(
                 f"split is {changes['split']!r}; policies are trained on 'train', and compared on others."
@@ -98,7 +114,7 @@ class Training:
         """So many learners at once. Ranks are measured only if the features called `names` tell of them."""
         ranks = any(name.endswith("effective_rank") for name in names)
         settings = EpisodeSettings(learner=self.learner, ranks=ranks)
-        env = PlasticVectorEnv(self.world, learners, settings, reward=self.reward, threads=self.threads)
+        env = PlasticVectorEnv(self.made_scenario, learners, settings, reward=self.reward, threads=self.threads)
         env.reward = self._priced(env)
         return env
 
@@ -131,7 +147,32 @@ class Training:
         name = self.scenario.removeprefix("plastic_env/")
         seeds = {"seeds": [self.seeds[0], self.seeds[-1]]}
         seeds |= {"validation_seeds": [self.validation_seeds[0], self.validation_seeds[-1]]}
-        return {"scenario": name, "split": getattr(self.world, "split", ""), "stream": describe(self.world), **seeds}
+        return {
+            "scenario": name,
+            "split": getattr(self.made_scenario, "split", ""),
+            "stream": describe(self.made_scenario),
+            **seeds,
+        }
+
+
+def need(library: str) -> None:
+    """Refuse kindly if an optional library is missing.
+
+    Raises:
+        PlasticEnvError: it is.
+    """
+    try:
+        __import__(library)
+    except ImportError as error:
+        raise PlasticEnvError(f"Training needs {library}: pip install 'plastic_env[rl]'.") from error
+
+
+def check_network(hidden: object, names: object) -> None:
+    """Raise `InvalidSetting` unless these are widths of hidden layers and names of features."""
+    if not isinstance(hidden, (tuple, list)) or not all(is_whole(width, 1) for width in hidden):
+        raise InvalidSetting(f"hidden is {hidden!r}; give a tuple of whole numbers of at least 1, such as (32,).")
+    if not isinstance(names, (tuple, list)) or not names:
+        raise InvalidSetting(f"fields is {names!r}; give a tuple of names, such as ('at_shift', 'accuracy').")
 
 
 def live(env: PlasticVectorEnv, seeds: Sequence[int], decide: Decide) -> tuple[np.ndarray, np.ndarray]:
@@ -157,7 +198,7 @@ def live(env: PlasticVectorEnv, seeds: Sequence[int], decide: Decide) -> tuple[n
     return returns, shares
 
 
-def following(networks: Sequence[Network], choices: Choices, features: Features) -> Decide:
+def following(networks: Sequence[PolicyNetwork], choices: Choices, features: Features) -> Decide:
     """Member i does what `networks[i % len(networks)]` chooses."""
 
     def decide(seen: Observation, units: np.ndarray, members: np.ndarray) -> list[Action]:
@@ -201,7 +242,7 @@ class Keeper:
         self.choices = Choices(training.menu, self.env.episode)
         self.features = Features(names, len(self.env.episode.capacity))
         ends = [curve[-1] for curve in twins(training, training.validation_seeds).values()]
-        self.twin = float(np.mean(ends)) if ends else None
+        self.twin_score = float(np.mean(ends)) if ends else None
         self.best: Learned | None = None
         self.score = -np.inf
         self.started = time.monotonic()
@@ -217,21 +258,21 @@ class Keeper:
         """Since training began."""
         return time.monotonic() - self.started
 
-    def offer(self, network: Network, rounds: int) -> None:
+    def offer(self, network: PolicyNetwork, rounds: int) -> None:
         """Judge a policy, after so many rounds of training."""
         returns, _ = live(self.env, self.training.validation_seeds, following([network], self.choices, self.features))
         score = float(returns.mean())
         new = score >= self.score  # of equals the latest: it has learned for longer
-        twin = "" if self.twin is None else f", {self.training.twin}: {self.twin:.4f}"
+        twin = "" if self.twin_score is None else f", {self.training.twin}: {self.twin_score:.4f}"
         best = " (best so far)" if new else ""
         say(f"round {rounds}, {self.seconds / 60:.1f} min: validation {score:.4f}{twin}{best}")
         if new:
             self.score = score
-            self.best = self.learned(network, {"rounds": rounds, "validation": score, "twin": self.twin})
+            self.best = self.learned(network, {"rounds": rounds, "validation": score, "twin": self.twin_score})
             if self.out is not None:
                 self.best.save(self.out)
 
-    def learned(self, network: Network, came_of_it: Mapping[str, Any]) -> Learned:
+    def learned(self, network: PolicyNetwork, came_of_it: Mapping[str, Any]) -> Learned:
         """The policy, with all that is to be known of it."""
         training, reward = self.training, self.training.reward
         versions = {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}

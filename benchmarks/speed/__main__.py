@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 from cases import CASES, NETS, Case
-from contestants import Run, contestants, population
+from contestants import Run, contestants, population, rate
 from drawing import draw
 
 from plastic_env import Population
@@ -79,14 +79,6 @@ def race(makers: dict[str, Callable[[], Run]], rounds: int) -> dict[str, float]:
         for name, run in runs.items():
             rates[name].append(rate(run, 0.25))
     return {name: statistics.median(found) for name, found in rates.items()}
-
-
-def rate(run: Run, seconds: float) -> float:
-    """Learner-updates per second."""
-    start, done = time.perf_counter(), 0
-    while (spent := time.perf_counter() - start) < seconds:
-        done += run()
-    return done / spent
 
 
 def gemm_peak() -> float:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -18,6 +20,21 @@ from torch.utils.data import TensorDataset
 from plastic_env import EpisodeSettings, PlasticEnv, Population
 
 Run = Callable[[], int]
+
+
+def rate(run: Run, seconds: float) -> float:
+    """Learner-updates per second."""
+    start, done = time.perf_counter(), 0
+    while (spent := time.perf_counter() - start) < seconds:
+        done += run()
+    return done / spent
+
+
+def learners(case: Case, n: int, live: float = 1.0, threads: int = 1) -> Population:
+    """n of them, alive."""
+    made = Population(n, case.inputs, 10, replace(case.learner, live=live), threads=threads)
+    made.begin({member: np.random.default_rng(member) for member in range(n)})
+    return made
 
 
 def plain_loop(case: Case) -> Run:
@@ -109,14 +126,13 @@ def environment(case: Case) -> Run:
 
 def population(case: Case, n: int, threads: int = 1) -> Run:
     """n learners by `Population.train`."""
-    learners = Population(n, case.inputs, 10, case.learner, threads=threads)
-    learners.begin({member: np.random.default_rng(member) for member in range(n)})
+    made = learners(case, n, threads=threads)
     k = max(1, 64 // max(1, n // 32)) if isinstance(case.inputs, int) else 8
     x, y = case.batches(k)
     x, y = (t[:k, None].expand(-1, n, *t.shape[1:]).contiguous() for t in (x, y))
 
     def run() -> int:
-        learners.train(x, y)
+        made.train(x, y)
         return k * n
 
     return run

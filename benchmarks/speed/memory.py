@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from cases import Case
+from contestants import learners
 
-from plastic_env import Edit, Population
+from plastic_env import Edit
 
 N = 128
 
@@ -20,13 +20,6 @@ def peak(job: Callable[[], object]) -> int:
     job()
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return 1024 * int(line.split()[1])
-
-
-def learners(case: Case, n: int) -> Population:
-    """n of them, alive."""
-    made = Population(n, case.inputs, 10, case.learner)
-    made.begin({member: np.random.default_rng(member) for member in range(n)})
-    return made
 
 
 def main() -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import statistics
 import sys
-import time
 from multiprocessing import get_context
 
 import torch
 from cases import Case
-from contestants import Run, population
+from contestants import population, rate
 
 SECONDS = 1.0
 
@@ -22,15 +21,7 @@ def work(case: Case, start, results) -> None:
     run()
     results.put(0.0)
     while start.get() is not None:
-        results.put(rate(run))
-
-
-def rate(run: Run) -> float:
-    """Learner-updates per second."""
-    begin, done = time.perf_counter(), 0
-    while (spent := time.perf_counter() - begin) < SECONDS:
-        done += run()
-    return done / spent
+        results.put(rate(run, SECONDS))
 
 
 def main(net: str, batch: str, optimizer: str, rounds: str) -> None:

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 import torch
 from cases import Case, Noise
+from contestants import learners
 
 from plastic_env import Edit, EpisodeSettings, Lifetime, Plan, Population
 from plastic_env.env.encoding import Codec
@@ -31,13 +32,6 @@ def medians(jobs: dict[str, Callable[[], object]]) -> dict[str, float]:
     return {name: statistics.median(found[1:]) for name, found in times.items()}
 
 
-def learners(case: Case, live: float) -> Population:
-    """32 of them."""
-    made = Population(N, case.inputs, 10, replace(case.learner, live=live))
-    made.begin({member: np.random.default_rng(member) for member in range(N)})
-    return made
-
-
 def trainer(case: Case, made: Population) -> Callable[[], object]:
     """Eight updates."""
     x, y = (t[:, None].expand(-1, N, *t.shape[1:]).contiguous() for t in case.batches(8))
@@ -46,12 +40,12 @@ def trainer(case: Case, made: Population) -> Callable[[], object]:
 
 def widths(case: Case) -> list[str]:
     """Live width against full width."""
-    mixed = learners(case, 0.25)
+    mixed = learners(case, N, 0.25)
     x, y = case.batches(1)
     probe = mixed.probe(*(t.expand(N, *t.shape[1:]) for t in (x, y)))
     slots = mixed.capacity
     mixed.edit({0: Edit(grow=tuple(units // 4 for units in slots), grow_rule="random")}, probe)
-    jobs = {"full": learners(case, 1.0), "quarter": learners(case, 0.25), "mixed": mixed}
+    jobs = {"full": learners(case, N), "quarter": learners(case, N, 0.25), "mixed": mixed}
     found = medians({name: trainer(case, made) for name, made in jobs.items()})
     quarter, mixed = (found[name] / found["full"] for name in ("quarter", "mixed"))
     return [

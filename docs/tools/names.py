@@ -14,7 +14,7 @@ from types import ModuleType
 
 import plastic_env.avalanche.metrics as avalanche_metrics
 from plastic_env.agents.learned.policy import HEADS
-from plastic_env.agents.learned.policy import METHODS as LEARNED
+from plastic_env.agents.learned.policy import KINDS as LEARNED
 from plastic_env.env import encoding
 from plastic_env.learner import diagnostics
 from plastic_env.learner.allocation import BIASES
@@ -90,8 +90,8 @@ def _methods() -> str:
         "takes any of them. Those that\ngrow or prune to a target end at half of the slots, by default in the first "
         "half of the stream. Each agent is a dataclass whose fields\nare its options "
         "([`structural.py`](../../agents/structural.py), [`responsive.py`](../../agents/responsive.py), "
-        "[`turnover.py`](../../agents/turnover.py),\n[`integration.py`](../../agents/integration.py), "
-        "[`maintenance.py`](../../agents/maintenance.py)): other insertion, optimizer-state, selection and\n"
+        "[`looking.py`](../../agents/looking.py),\n[`integration.py`](../../agents/integration.py), "
+        "[`resets.py`](../../agents/resets.py)): other insertion, optimizer-state, selection and\n"
         "trainability [rules](rules.md) are one option each. Methods that act at every update are settings of the "
         "learner,\n`LearnerSettings(maintenance=(L2Init(1e-2),))`, and `python benchmarks/maintenance.py` prints what "
         "they cost.\nHow all of them do on three streams: [results](../results/methods_compared.md).\n\n"

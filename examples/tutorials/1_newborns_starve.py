@@ -109,7 +109,7 @@ draw(scaled, "Weights drawn for the live width")
 plt.show()
 
 # %% [markdown]
-# That about doubles the gradient which newborns get, at birth and later; nobody reaches parity here either.
+# That about doubles the gradient which newborns get, at birth and later; no median reaches parity here either.
 # `plastic-env list rules` shows what else an edit may say, and
 # [newborns on real images](../results/newborns_on_images.md) compares rules at more length. Next:
 # [a policy in twenty lines, and how to compare it fairly](2_a_policy_compared.md).

@@ -12,8 +12,9 @@ from matplotlib import pyplot as plt
 
 from plastic_env.env.encoding import layer_field
 from plastic_env.study import measures, plots, report
+from plastic_env.study.costs import costs
 from plastic_env.study.runner import run_study
-from plastic_env.study.stats import accuracy_within, common_budget, cost_per_update, paired_difference
+from plastic_env.study.stats import accuracy_within, common_budget, paired_difference
 from plastic_env.study.sweep import Study
 
 
@@ -77,19 +78,12 @@ for other in ("dense", "recycle"):
 
 # %%
 accuracy = {method: np.stack([run.online_accuracy() for run in runs]) for method, runs in results.items()}
-
-
-def cost(run):
-    """[updates] multiply-accumulates."""
-    return cost_per_update(np.array(run.rows["macs"]), np.subtract(run.rows["stop"], run.rows["start"]))
-
-
-costs = {method: np.stack([cost(run) for run in runs]) for method, runs in results.items()}  # [seeds, updates]
-budget = common_budget(*costs.values())
+spent = {method: costs(runs, "macs") for method, runs in results.items()}  # [seeds, updates]
+budget = common_budget(*spent.values())
 print(f"common budget: {budget:.3g} multiply-accumulates")
-within = {method: accuracy_within(accuracy[method], costs[method], budget) for method in results}  # [seeds]
+within = {method: accuracy_within(accuracy[method], spent[method], budget) for method in results}  # [seeds]
 for method, values in within.items():
-    seen = np.mean(np.cumsum(costs[method], axis=1) <= budget)
+    seen = np.mean(np.cumsum(spent[method], axis=1) <= budget)
     print(f"{method:18} accuracy {values.mean():.3f} over the {seen:.0%} of the stream that it pays for")
 
 # %%

@@ -74,5 +74,5 @@ plt.show()
 # The toy has learned to wait, which is what the untrained policy leans to: on these streams it does what `dense` does.
 # Five rounds are not enough to find out that strong shifts call for more. The policy that was trained for longer is
 # better than recycling an eighth at each shift, on streams that it has never seen. `trained_on` in the file, and a note
-# below the table of `plastic-env compare`, say what a policy has seen; comparing it there tells how well it remembers,
-# not how well it decides. Next: [your own data and streams](4_your_data_and_stream.md).
+# below the table of `plastic-env compare`, say what a policy has seen; a comparison on streams it was trained on tells
+# how well it remembers, not how well it decides. Next: [your own data and streams](4_your_data_and_stream.md).

@@ -43,7 +43,7 @@ def weave(script: Path, folder: Path = PAGES) -> dict[str, Any]:
             if printed.getvalue():
                 parts.append(f"```text\n{printed.getvalue().rstrip()}\n```")
             parts += [f"![{script.stem}]({picture})" for picture in pictures[seen:]]
-        made = f"`python examples/tutorials/weave.py {script.stem[0]}` made this page of `{script.name}`."
+        made = f"`python examples/tutorials/weave.py {script.stem[0]}` made this page from `{script.name}`."
         (folder.resolve() / f"{script.stem}.md").write_text("\n\n".join([*parts, made]) + "\n")
         return dict(vars(main))
 
@@ -106,6 +106,10 @@ def main() -> None:
     parser.add_argument("numbers", nargs="*", metavar="N", help="which (default: all)")
     parser.add_argument("--out", type=Path, default=PAGES, metavar="DIR", help="where to (default: docs/tutorials)")
     asked = parser.parse_args()
+    numbers = [script.stem[0] for script in tutorials()]
+    for number in asked.numbers:
+        if number not in numbers:
+            parser.error(f"there is no tutorial {number!r}; give any of {', '.join(numbers)}.")
     for script in tutorials():
         if not asked.numbers or script.stem[0] in asked.numbers:
             weave(script, asked.out)

@@ -51,7 +51,7 @@ def to_avalanche(stream: TaskStream) -> CLScenario:
     shape = (inputs,) if isinstance(inputs, int) else tuple(inputs)
     memory = Memory()
     train = [_data(Ordered(task, at, shape, memory), labels[at]) for at, task in enumerate(tasks)]
-    known = [index for index, task in enumerate(tasks) if _tested(task)]
+    known = [index for index, task in enumerate(tasks) if len(task.tested_rows)]
     datasets = {"train": train}
     if known:
         datasets["test"] = [_data(Tested(tasks[index], index, shape, memory), labels[index]) for index in known]
@@ -122,7 +122,7 @@ class Tested(Dataset[Sample]):
     def __init__(self, task: Task, index: int, shape: tuple[int, ...], memory: Memory) -> None:
         assert task.test is not None
         self.samples, self.transform, self.key = task.test, task.transform, ("test", index)
-        self.rows = torch.arange(len(task.test)) if task.test_rows is None else task.test_rows
+        self.rows = task.tested_rows
         self.shape, self.memory = shape, memory
         self.targets: list[int] = task.test.targets[self.rows].tolist()
 
@@ -143,11 +143,6 @@ def _place(index: int, count: int) -> int:
     if not -count <= index < count:
         raise IndexError(f"There is no sample {index}; there are {count}.")
     return index % count
-
-
-def _tested(task: Task) -> bool:
-    """Whether there is anything to test on."""
-    return task.test is not None and len(task.test if task.test_rows is None else task.test_rows) > 0
 
 
 def _data(samples: Ordered | Tested, label: int | None) -> TaskAwareSupervisedClassificationDataset:

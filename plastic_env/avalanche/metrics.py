@@ -2,7 +2,8 @@
 effective rank, parity of newborns (Avalanche's issue 1510 wishes for such).
 
 All are emitted at the end of every training epoch, per hidden layer where they are of units:
-"DormantFraction_Layer0_Epoch/train_phase/train_stream/Task000".
+"DormantFraction_Layer0_Epoch/train_phase/train_stream/Task000". Layers are numbered over all hidden ones, from 0 at the
+inputs, whether edits may change them or not.
 """
 
 from __future__ import annotations
@@ -147,11 +148,12 @@ class GradientParity(LayerMetric):
                 "Parity compares newborn units with older ones, and only a PlasticPlugin brings newborns; add one to "
                 "the strategy's plugins, or leave parity out."
             )
-        found = plugins[0].measure()
-        if found is None:
+        found, population = plugins[0].measure(), plugins[0].population
+        if found is None or population is None:
             return {}
-        layers = np.flatnonzero(found.comparable[0])
-        return {int(layer): float(np.exp(found.log_gradient_parity[0, layer])) for layer in layers}
+        comparable = np.flatnonzero(found.comparable[0])  # among the editable layers
+        hidden = population.network.editable
+        return {hidden[layer]: float(np.exp(found.log_gradient_parity[0, layer])) for layer in comparable}
 
 
 class RelativePlasticity(PluginMetric):

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from avalanche.training.plugins import SupervisedPlugin
 from torch import Tensor, nn
 
-from plastic_env.agents.base import Agent
 from plastic_env.avalanche.mirror import Mirror, classes_of, inputs_of, like
+from plastic_env.env.agent import Agent
 from plastic_env.env.encoding import Codec
 from plastic_env.env.episode import EpisodeSettings, Outcome, Plan
 from plastic_env.env.standing import Standing

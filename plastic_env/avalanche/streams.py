@@ -70,12 +70,16 @@ class AvalancheScenario:
 
     @cached_property
     def digest(self) -> str:
-        """Tells benchmarks apart: of the first experience, of the first sample of each other one (unless that would
-        generate it), of the tasks' number and lengths, and of the signature. Reads the first experience."""
+        """Tells benchmarks apart: of the first experience, of the first sample of each other one and of the size and
+        the first sample of each that is tested on (unless that would generate them), of the tasks' number and lengths,
+        and of the signature. Reads the first experience."""
         samples = self._part(self._train, 0).samples
         found = hashlib.sha256(repr((len(self._train), self._lengths, self._signature)).encode())
         scaling = [torch.as_tensor(each, dtype=torch.float64) for each in (samples.offset, samples.scale)]
-        firsts = [] if is_lazy(self.benchmark.train_stream) else self._firsts()
+        firsts = [] if is_lazy(self.benchmark.train_stream) else self._firsts(self._train)[2:]
+        if self._test is not None and not is_lazy(self._test.stream):
+            firsts += self._firsts(self._test)
+            firsts += [torch.tensor([len(data) for data in self._data(self._test)])]
         for tensor in (samples.inputs, samples.targets, *scaling, *firsts):
             found.update(tensor.numpy(force=True).tobytes())
         return found.hexdigest()[:16]
@@ -119,7 +123,7 @@ class AvalancheScenario:
     def _lengths(self) -> tuple[int, ...]:
         if self.updates is not None:
             return (self.updates,) * len(self._train)
-        sizes = [len(data) for data in self._data()]
+        sizes = [len(data) for data in self._data(self._train)]
         return tuple(max(1, self.epochs * size // self.batch_size) for size in sizes)
 
     @cached_property
@@ -127,7 +131,7 @@ class AvalancheScenario:
         if is_lazy(self.benchmark.train_stream):
             shape = self._train.part(0).shape
         else:
-            first = next(iter(self._data()))[0][0]
+            first = next(iter(self._data(self._train)))[0][0]
             if not isinstance(first, torch.Tensor):
                 raise InvalidData(
                     f"Samples of the benchmark are {type(first).__name__}; give it transforms that end in ToTensor()."
@@ -136,24 +140,24 @@ class AvalancheScenario:
         return Signature(image_shape(shape), self.classes or self._count_classes())
 
     def _count_classes(self) -> int:
-        return 1 + max(int(label) for data in self._data() for label in data.targets.uniques)
+        return 1 + max(int(label) for data in self._data(self._train) for label in data.targets.uniques)
 
-    def _data(self) -> list[Any]:
-        """The data sets of all tasks, unread."""
+    def _data(self, reader: Reader) -> list[Any]:
+        """The data sets of all experiences, unread."""
         found = []
-        for at, experience in zip(range(len(self._train)), self.benchmark.train_stream, strict=False):
-            found.append(shown(experience, f"Experience {at} of the train stream", training=True))
+        for at, experience in zip(range(len(reader)), reader.stream, strict=False):
+            where = f"Experience {at} of the {reader.stream.name} stream"
+            found.append(shown(experience, where, training=reader.training))
         return found
 
-    def _firsts(self) -> list[torch.Tensor]:
-        """The first sample and label of every task but the first one."""
+    def _firsts(self, reader: Reader) -> list[torch.Tensor]:
+        """The first sample and label of every experience."""
         found = []
         with torch.random.fork_rng(devices=()):  # as in reading
-            for at, data in enumerate(self._data()):
+            for at, data in enumerate(self._data(reader)):
                 torch.manual_seed(at)
-                if at:
-                    x, y = data[0][:2]
-                    found += [torch.as_tensor(x) if isinstance(x, torch.Tensor) else torch.empty(0), torch.as_tensor(y)]
+                x, y = data[0][:2]
+                found += [torch.as_tensor(x) if isinstance(x, torch.Tensor) else torch.empty(0), torch.as_tensor(y)]
         return found
 
     def _tested(self, index: int) -> Samples | None:

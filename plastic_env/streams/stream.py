@@ -72,6 +72,12 @@ class Task:
     test_rows: Tensor | None = None
     label: int | None = None
 
+    @property
+    def tested_rows(self) -> Tensor:
+        """[samples] which rows of `test` are measured on; none without a test set."""
+        every = torch.arange(0 if self.test is None else len(self.test))
+        return every if self.test_rows is None else self.test_rows
+
 
 DrawTask = Callable[[int, np.random.Generator], Task]
 
@@ -179,7 +185,7 @@ class TaskStream:
         task = self.task(index)
         if task.test is None:
             raise InvalidData(f"Task {index} has no test set: there is nothing to know beyond what is trained on.")
-        rows = torch.arange(len(task.test)) if task.test_rows is None else task.test_rows
+        rows = task.tested_rows
         x = task.test.fetch(rows)[None]  # [1, samples, features]
         return (x if task.transform is None else task.transform(x, -1))[0], task.test.targets[rows]
 

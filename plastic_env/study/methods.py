@@ -12,10 +12,9 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from plastic_env.agents import METHODS, Method
-from plastic_env.agents.integration import Integrate
+from plastic_env.agents.integration import Schedule
 from plastic_env.agents.learned import policy
-from plastic_env.agents.structural import TARGET, Grow, Prune
-from plastic_env.agents.turnover import CubicPrune
+from plastic_env.agents.structural import TARGET, CubicPrune, Grow, Prune
 from plastic_env.errors import AgentError, FileError, InvalidSetting, PlasticEnvError, look_up
 from plastic_env.learner.settings import LearnerSettings
 from plastic_env.plain import describe, named_value
@@ -79,7 +78,7 @@ def check_possible(label: str, method: Method) -> None:
     agent, live = method.make(), method.learner.live
     target = getattr(agent, "target", TARGET)
     ends = [target] if isinstance(target, (int, float)) else list(target)
-    grows = isinstance(agent, Grow) or (isinstance(agent, Integrate) and not agent.recycle)
+    grows = isinstance(agent, Grow) or (isinstance(agent, Schedule) and not agent.recycle)
     if isinstance(agent, (Prune, CubicPrune)) and not min(ends) < live:
         raise InvalidSetting(
             f"{label} prunes to target={target} of the slots, but begins with live={live}: nothing would be pruned. "
@@ -98,7 +97,7 @@ def around_file(written: str) -> tuple[str, str, str] | None:
     name, options = _split(written)
     kind, _, policy_file = name.partition(":")
     place, colon, class_name = name.rpartition(":")
-    if policy_file and kind in policy.METHODS:
+    if policy_file and kind in policy.KINDS:
         return f"{kind}:", policy_file, options
     if place.endswith(".py"):
         return "", place, f"{colon}{class_name}{options}"
@@ -140,7 +139,7 @@ def _find(name: str) -> Found:
         raise AgentError(
             f"{name!r} names a file, not an agent; give {name}:Class. Such classes there: {found or 'none'}."
         )
-    if name in policy.METHODS:
+    if name in policy.KINDS:
         raise AgentError(
             f"{name!r} names no policy; give {name}:FILE, or train one: python -m {policy.PACKAGE}.{name}."
         )

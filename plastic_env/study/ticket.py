@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from plastic_env.agents import Method
-from plastic_env.agents.structural import Dense
+from plastic_env.agents.structural import NoEdit
 from plastic_env.env.episode import Start
 from plastic_env.errors import AgentError, InvalidSetting, look_up
 from plastic_env.files import write_atomically
@@ -147,7 +147,7 @@ class TicketStudy(Study):
         return found
 
     def _ticket(self, run: Run, start: Start) -> Run:
-        method = Method(f"the mask that {run.method_name} ends with, trained anew", Dense, run.method.learner)
+        method = Method(f"the mask that {run.method_name} ends with, trained anew", NoEdit, run.method.learner)
         return replace(run, method_name=ticket_name(run.method_name, self.weights), method=method, start=start)
 
 

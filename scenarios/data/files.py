@@ -9,8 +9,8 @@ import numpy as np
 
 from plastic_env.errors import InvalidData
 from plastic_env.scenarios.data.arrays import PARTS, Arrays, flattened, measured, stacked
+from plastic_env.scenarios.data.copies import from_copy
 from plastic_env.scenarios.data.images import SUFFIXES, is_grey, pixels
-from plastic_env.scenarios.data.shared import shared
 from plastic_env.streams.samples import Dataset
 
 Shape = tuple[int, int, int]
@@ -35,7 +35,7 @@ def from_npz(path: Path, name: str = "", classes: int | None = None, shape: Shap
     """
     if not path.is_file():
         raise InvalidData(f"{path} can't be read as a data set: there is no such file (looked in {Path.cwd()}).")
-    return shared(name or path.stem, path, [path], lambda: _of_npz(path, classes, shape))
+    return from_copy(name or path.stem, path, [path], lambda: _of_npz(path, classes, shape))
 
 
 def _of_npz(path: Path, classes: int | None, shape: Shape | None) -> Arrays:
@@ -133,7 +133,7 @@ def from_folder(path: Path) -> Dataset:
             "train/ and test/ with one folder per class each."
         )
     files = [file for part in rows for file, _ in part]
-    return shared(path.resolve().name, path, files, lambda: _of_images(path, rows, len(train)))
+    return from_copy(path.resolve().name, path, files, lambda: _of_images(path, rows, len(train)))
 
 
 def _parts(path: Path) -> list[Path]:

@@ -13,8 +13,8 @@ from plastic_env.errors import InvalidData, UnknownName
 from plastic_env.files import UNFINISHED
 from plastic_env.scenarios.data import libraries, places
 from plastic_env.scenarios.data.arrays import Arrays
+from plastic_env.scenarios.data.copies import from_copy
 from plastic_env.scenarios.data.files import Shape, from_npz
-from plastic_env.scenarios.data.shared import shared
 from plastic_env.streams.samples import Dataset
 
 _PATIENCE = 30.0  # seconds without an answer from the network
@@ -135,7 +135,7 @@ def _read(source: Published, root: Path) -> Dataset | None:
         return libraries.decode(kind, root, str(place), source.classes, source.shape)
 
     try:
-        return shared(source.name, place, files, decode)
+        return from_copy(source.name, place, files, decode)
     except libraries.Absent as error:
         if source.name in PUBLISHED:  # its folder is there; others' may be a folder of their own with the same name
             raise InvalidData(

@@ -32,8 +32,8 @@ INTERVENTIONS = {
     "two_speed": "+trainability={two_speed}",
     "moment_transplant": "+optimizer_state=transplant",
     "net2wider": "+insertion=net2wider",
-    "gradmax_selection": "+rule=gradmax",
-    "gradient_selection": "+rule=gradient",
+    "gradmax_selection": "+grow_rule=gradmax",
+    "gradient_selection": "+grow_rule=gradient",
     "rsl": "+activation=random_smooth_leaky_iid",
 }  # the paper's, on its Grow
 PADDED = "padded"

@@ -25,7 +25,7 @@ SMALL = 2**20  # bytes below which every process may have a copy of its own
 _ABOUT = "about.json"
 
 
-def shared(name: str, source: Path, files: Iterable[Path], decode: Callable[[], Arrays]) -> Dataset:
+def from_copy(name: str, source: Path, files: Iterable[Path], decode: Callable[[], Arrays]) -> Dataset:
     """The data set that `decode` makes of some files, from its copy if there is one, else decoded and copied.
 
     The copies are plain .npy files that all processes map into memory (nobody's changes reach the file, or others).

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from plastic_env.agents.structural import Dense
-from plastic_env.env.encoding import Action, EpisodeSpec, Observation, layer_field
+from plastic_env.agents.looking import Looking
+from plastic_env.agents.structural import AtShifts
+from plastic_env.env.encoding import Observation, layer_field
 
 
 @dataclass
-class HeadReset(Dense):
+class HeadReset(AtShifts):
     """Draws the head anew at every shift, and keeps all else (a baseline of Dohare et al. 2024, Nature 632)."""
 
     def edit(self, observation: Observation, info: dict[str, Any]) -> dict[str, Any]:
@@ -25,26 +26,18 @@ class HeadReset(Dense):
 
 
 @dataclass
-class ReDo(Dense):
+class ReDo(Looking):
     """Every so many updates, recycles all dormant units: those with a ReDo score s_i = E|h_i| / mean_j E|h_j| of at
     most .025 on the latest samples get fresh incoming weights, outgoing weights 0 and an empty optimizer state
     (Sokar et al. 2023, arXiv 2302.12902). A bias is drawn as the learner's initialisation has it, 0 with "kaiming".
 
-    every: updates between two checks, the paper's 1,000. Steps also end at shifts, at which nothing is recycled.
+    every: updates between two checks, the paper's 1,000. insertion: how newborns enter (see `WithNewborns`).
     """
 
     every: int = 1000
+    insertion: str = "zero_out"
 
-    def reset(self, episode: EpisodeSpec, seed: int) -> None:
-        """Start counting updates."""
-        super().reset(episode, seed)
-        self.next = self.every
-
-    def act(self, observation: Observation, info: dict[str, Any]) -> Action:
-        """Recycle if it is time; train until it is."""
-        wanted: dict[str, Any] = {}
-        if info["updates"] >= self.next:
-            self.next += self.every
-            dormant = np.round(layer_field(observation, "dormant") * info["live"]).astype(np.int64)
-            wanted = {"recycle": dormant, "recycle_rule": "redo", "insertion": "zero_out"}
-        return self.episode.action(budget=min(self.next - info["updates"], self.episode.max_budget), **wanted)
+    def edit(self, observation: Observation, info: dict[str, Any]) -> dict[str, Any]:
+        """Recycle all dormant units."""
+        dormant = np.round(layer_field(observation, "dormant") * info["live"]).astype(np.int64)
+        return {"recycle": dormant, "recycle_rule": "redo", **self.entering}

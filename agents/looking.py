@@ -1,4 +1,4 @@
-"""Structural methods of others that look at the learner at equal distances: some grow, some prune, some do both."""
+"""Structural methods of others that look at the learner at equal distances, whatever the tasks do."""
 
 from __future__ import annotations
 
@@ -8,15 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from plastic_env.agents.structural import TARGET, Bearing, Staged
+from plastic_env.agents.structural import WithNewborns
 from plastic_env.env.encoding import Action, EpisodeSpec, Observation, global_field, layer_field
+from plastic_env.errors import InvalidSetting, check_share, check_whole, is_finite
 
 
 @dataclass
-class Looking(Bearing):
-    """Base of agents that act every `every` updates, whatever the tasks do."""
+class Looking(WithNewborns):
+    """Base of agents that act every `every` updates, whatever the tasks do.
+
+    Raises:
+        InvalidSetting: no whole number of at least 1; shares outside of [0, 1].
+    """
 
     every: int = 100
+
+    def __post_init__(self) -> None:
+        check_whole("every", self.every)
 
     def reset(self, episode: EpisodeSpec, seed: int) -> None:
         """Wait for the first time."""
@@ -42,36 +50,24 @@ class GrowPrune(Looking):
     (Mocanu et al. 2018: random ones) and RigL (Evci et al. 2020: those of the largest gradient) do with weights.
 
     The fraction that changes falls as (share / 2)(1 + cos(pi t / T)), T being the stream's length. Slots that have just
-    been pruned are candidates, too, with the weights that they began with. Needs dormant slots. rule: which units grow.
+    been pruned are candidates, too, with the weights that they began with. Needs dormant slots.
+
+    share: see there. grow_rule: which units grow.
     """
 
     share: float = 0.3
-    rule: str = "random"
+    grow_rule: str = "random"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_share("share", self.share)
 
     def edit(self, observation: Observation, info: dict[str, Any]) -> dict[str, Any]:
         """Exchange."""
         fraction = self.share / 2 * (1 + cos(pi * global_field(observation, "progress")))
         dormant = np.array(self.episode.capacity) - info["live"]
         counts = np.minimum(np.round(fraction * info["live"]), np.minimum(dormant, info["live"] - 1)).astype(np.int64)
-        return {"prune": counts, "grow": counts, "grow_rule": self.rule, **self.entering}
-
-
-@dataclass
-class CubicPrune(Staged):
-    """Magnitude pruning without rewinding, fast at first and slower later: of what is to go, (1 - t / T)^3 is still
-    there (Zhu & Gupta 2017, arXiv 1710.01878).
-
-    target: fraction of the slots that is live in the end.
-    """
-
-    target: float = TARGET
-
-    def stage(self, due: int, info: dict[str, Any]) -> dict[str, Any]:
-        """Prune to the width that is due."""
-        first, slots = np.array(self.episode.live), np.array(self.episode.capacity)
-        final = np.maximum(1, np.round(self.target * slots))
-        width = np.round(final + (first - final) * (1 - due / self.events) ** 3).astype(np.int64)
-        return {"prune": np.maximum(0, info["live"] - width)}
+        return {"prune": counts, "grow": counts, "grow_rule": self.grow_rule, **self.entering}
 
 
 @dataclass
@@ -79,7 +75,7 @@ class Growing(Looking):
     """One new random unit in every layer at equal distances, until the slots are full; nothing is frozen, and nothing
     is removed (Kong & Sutton 2026, arXiv 2608.01475, AGN: a unit every 3,000 to 24,000 samples).
 
-    insertion: how newborns enter (see `Bearing`).
+    insertion: how newborns enter (see `WithNewborns`).
     """
 
     every: int = 200
@@ -112,6 +108,13 @@ class Saturation(Looking):
     full: float = 0.3
     margin: float = 0.005
     step: int = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_share("full", self.full)
+        check_whole("step", self.step)
+        if not is_finite(self.margin):
+            raise InvalidSetting(f"margin is {self.margin!r}; give a number.")
 
     def edit(self, observation: Observation, info: dict[str, Any]) -> dict[str, Any]:
         """Grow the layers that are full."""
