@@ -82,8 +82,9 @@ def check_positive(name: str, value: object) -> None:
 
 def is_finite(value: object) -> TypeGuard[float]:
     """Whether `value` is a finite number (Python's or numpy's, no truth value)."""
-    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    return number and bool(np.isfinite(value))
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        return False
+    return bool(abs(value) < np.inf)
 
 
 def hint(name: object, known: Iterable[str]) -> str:
@@ -106,9 +107,7 @@ def check_number(settings: object, name: str, low: float, high: float = np.inf, 
         InvalidSetting: it is something else.
     """
     value = getattr(settings, name)
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    number = number and abs(value) < np.inf
-    if number and (low < value < high or (value, ends[0]) == (low, "[") or (value, ends[1]) == (high, "]")):
+    if is_finite(value) and (low < value < high or (value, ends[0]) == (low, "[") or (value, ends[1]) == (high, "]")):
         return
     least = f"of at least {low:g}" if ends[0] == "[" else f"above {low:g}"
     most = "" if high == np.inf else f" and at most {high:g}" if ends[1] == "]" else f" and below {high:g}"
