@@ -82,9 +82,8 @@ def check_positive(name: str, value: object) -> None:
 
 def is_finite(value: object) -> TypeGuard[float]:
     """Whether `value` is a finite number (Python's or numpy's, no truth value)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        return False
-    return bool(abs(value) < np.inf)
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    return number and bool(-np.inf < value < np.inf)  # type: ignore[operator]
 
 
 def hint(name: object, known: Iterable[str]) -> str:
