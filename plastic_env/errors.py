@@ -82,8 +82,8 @@ def check_positive(name: str, value: object) -> None:
 
 def is_finite(value: object) -> TypeGuard[float]:
     """Whether `value` is a finite number (Python's or numpy's, no truth value)."""
-    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    return number and bool(np.isfinite(value))
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    return number and bool(-np.inf < value < np.inf)  # type: ignore[operator]
 
 
 def hint(name: object, known: Iterable[str]) -> str:
@@ -95,3 +95,20 @@ def hint(name: object, known: Iterable[str]) -> str:
 def is_whole(value: object, least: int = 0) -> TypeGuard[int]:
     """Whether `value` is an integer (Python's or numpy's, no truth value) of at least `least`."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= least)
+
+
+def check_number(settings: object, name: str, low: float, high: float = np.inf, ends: str = "[]") -> None:
+    """Refuse a field of `settings` that is no finite number from `low` to `high`.
+
+    ends: "(" in place of "[", ")" in place of "]": that end itself is not allowed.
+
+    Raises:
+        InvalidSetting: it is something else.
+    """
+    value = getattr(settings, name)
+    if is_finite(value) and (low < value < high or (value, ends[0]) == (low, "[") or (value, ends[1]) == (high, "]")):
+        return
+    least = f"of at least {low:g}" if ends[0] == "[" else f"above {low:g}"
+    most = "" if high == np.inf else f" and at most {high:g}" if ends[1] == "]" else f" and below {high:g}"
+    finite = "finite " if high == np.inf else ""
+    raise InvalidSetting(f"{type(settings).__name__} has {name}={value!r}; give a {finite}number {least}{most}.")

@@ -87,7 +87,7 @@ class MixedShifts(Family):
 
     def shifts(self, seed: int) -> tuple[Shift, ...]:
         """The instance with this seed, task by task; it tells what no agent may know."""
-        rng, found, left = task_rng(seed, self._number, 0), [], self.updates
+        rng, found, left = task_rng(seed, self._number, 0), list[Shift](), self.updates
         while left:
             kind, strength = str(rng.choice(self.kinds)), float(rng.choice(self.strengths))
             if kind == "return" and len(found) < 2:

@@ -165,7 +165,7 @@ def assert_equal_to(population: Population, member: int, network: nn.Module) -> 
 def parameter_ages(population: Population, member: int) -> list[Tensor]:
     """Updates since the younger of each parameter's two units was born, for weight, bias, weight, ..."""
     now = population.state.updates[member]
-    axes = [np.zeros(INPUTS), *(u.born for u in population.state.learner(member))]
+    axes = [np.zeros(INPUTS), *(u.born for u in population.state.units_of(member))]
     ages = []
     for below, above in pairwise(axes):
         ages += [now - np.maximum(above[:, None], below[None, :]), now - above]
@@ -186,8 +186,8 @@ def check_padding(population: Population, member: int, flat: Tensor) -> None:
 def fingerprint(population: Population) -> list:
     """Everything that a population is, as plain values that compare with ==."""
     state: State = population.state
-    tensors = [state.weights, *state.moments, *state.traces, *(t for layer in state.initial for t in layer)]
-    counters = [state.updates, state.restarted, state.ids, state.cohorts, state.frozen, state.shares]
+    tensors = [state.weights, *state.moments, *state.unit_memory, *(t for layer in state.initial for t in layer)]
+    counters = [state.updates, state.restarted, state.ids, state.cohorts, state.frozen, state.due_units]
     units = [[getattr(layer, name).tolist() for name in UNIT_FIELDS] for layer in state.units]
     return [
         [(tuple(t.shape), t.numpy().tobytes()) for t in tensors],
@@ -195,5 +195,5 @@ def fingerprint(population: Population) -> list:
         units,
         state.layout.widths,
         [rng.bit_generator.state for rng in population.rngs],
-        [generator.get_state().tolist() for generator in population.noise],
+        [generator.get_state().tolist() for generator in population.noise_rngs],
     ]

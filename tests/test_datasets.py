@@ -141,6 +141,19 @@ def test_a_digest_belongs_to_all_of_the_content_and_to_nothing_else(tmp_path):
     assert load(f"npz:{tmp_path / 'a.npz'}").digest == decoded  # of the mapped copy
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "what"),
+    [
+        (torch.zeros(48), torch.arange(6) % 3, r"inputs \(48,\) and targets \(6,\); give inputs \[samples, features\]"),
+        (torch.zeros(6, 8), torch.arange(6.0) % 3, "labels of type torch.float32; give whole numbers"),
+        (torch.zeros(6, 8), torch.arange(6) > 2, "labels of type torch.bool; give whole numbers"),
+    ],
+)
+def test_inputs_and_labels_of_another_kind_are_refused(x, y, what):
+    with pytest.raises(InvalidData, match=f"The training part of data set 'mine' has {what}"):
+        made((x, y), shape=(2, 2, 2))
+
+
 def test_classes_that_nothing_can_be_learnt_about_are_refused(tmp_path):
     write(tmp_path / "a.npz", y_train=np.arange(20) % 10 + 1)
     with pytest.raises(InvalidData, match=r"a\.npz: .*no samples of 1 of its 11 classes: 0; number the classes from 0"):

@@ -157,10 +157,10 @@ def losses(population, member, x, y):
 def test_removal_compares_removed_with_kept_units_and_the_survivors_with_themselves():
     population = helpers.population(2, live=0.8, optimizer=SGD(0.1))
     population.train(*helpers.batches(20, 2))
-    before, old = helpers.probe(population), population.state.learner(1)[1]
+    before, old = helpers.probe(population), population.state.units_of(1)[1]
     edit = Edit(prune=(3, 2), prune_rule="random", recycle=(0, 1), grow=(1, 0), insertion="fresh")
     population.edit({1: edit}, before)
-    after, new = helpers.probe(population), population.state.learner(1)[1]
+    after, new = helpers.probe(population), population.state.units_of(1)[1]
     untouched, found = measure_removal(before, after, [0, 1]).values()
     assert np.isnan(untouched.stability).all()
     assert found.stability[0] < 1e-12  # what feeds the first layer's survivors is what it was

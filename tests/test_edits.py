@@ -65,6 +65,14 @@ def test_clip_keeps_rules_that_make_sense(insertion, optimizer_state, optimizer,
     assert (edit.insertion, edit.optimizer_state) == left
 
 
+@pytest.mark.parametrize(("optimizer_state", "optimizer"), [("fresh", Adam(0.003)), ("transplant", SGD(0.1))])
+def test_clip_leaves_donors_out_where_nothing_is_transplanted(optimizer_state, optimizer):
+    population = helpers.population(live=0.5, optimizer=optimizer)
+    asked = Edit(grow=(1, 0), optimizer_state=optimizer_state, donors=((3,), ()))
+    edit = clip_edit(asked, population.state, 0, population.activation)
+    assert (edit.optimizer_state, edit.donors) == ("fresh", ())
+
+
 class Fails(Fresh):
     settles = True
 
@@ -104,7 +112,7 @@ def test_growing_takes_the_most_active_dormant_units():
     activity = (torch.relu(inputs @ below.weight[0].T + below.bias[0]) > 0.05).double().mean(0)[6:]  # slots 6 .. 11
     best = 6 + np.argsort(-activity.numpy(), kind="stable")[:2]
     population.edit({0: Edit(grow=(2, 0))}, probe)
-    np.testing.assert_array_equal(population.state.learner(0)[0].slot[6:], best)
+    np.testing.assert_array_equal(population.state.units_of(0)[0].slot[6:], best)
 
 
 def test_growing_above_a_layer_measures_through_its_live_units_only():
@@ -114,7 +122,7 @@ def test_growing_above_a_layer_measures_through_its_live_units_only():
     activity = (torch.relu(h @ wiring.weight[0, :, :6].T + wiring.bias[0]) > 0.05).double().mean(0)[5:]
     best = 5 + np.argsort(-activity.numpy(), kind="stable")[:3]
     population.edit({0: Edit(grow=(0, 3))}, probe)
-    np.testing.assert_array_equal(population.state.learner(0)[1].slot[5:], best)
+    np.testing.assert_array_equal(population.state.units_of(0)[1].slot[5:], best)
 
 
 def test_pruning_removes_the_smallest_incoming_weights():
@@ -122,7 +130,7 @@ def test_pruning_removes_the_smallest_incoming_weights():
     size = helpers.live_parameters(population, 0)[0].abs().mean(1)
     weakest = set(size.argsort()[:4].tolist())
     population.edit({0: Edit(prune=(4, 0))}, helpers.probe(population))
-    assert set(range(12)) - set(population.state.learner(0)[0].slot.tolist()) == weakest
+    assert set(range(12)) - set(population.state.units_of(0)[0].slot.tolist()) == weakest
 
 
 def test_recycling_replaces_the_least_useful_in_place():
@@ -131,9 +139,9 @@ def test_recycling_replaces_the_least_useful_in_place():
     outgoing = helpers.live_parameters(population, 0)[2].abs().sum(0)
     utility = probe.inputs[1][0].abs().mean(0)[:12] * outgoing
     weakest = utility.argsort()[:3].numpy()
-    before = population.state.learner(0)[0]
+    before = population.state.units_of(0)[0]
     population.edit({0: Edit(recycle=(3, 0), insertion="fresh")}, probe)
-    after = population.state.learner(0)[0]
+    after = population.state.units_of(0)[0]
     np.testing.assert_array_equal(after.slot, before.slot)
     np.testing.assert_array_equal(np.flatnonzero(after.id != before.id), np.sort(weakest))
     assert (after.born[weakest] == population.state.updates[0]).all()
@@ -146,7 +154,7 @@ def test_recycling_after_pruning_scores_those_that_stay():
     worth = torch.tensor([5.0, 1, 9, 2, 8, 3, 7, 4, 6, 10, 12, 11], dtype=torch.float64)[None]
     rules = {"prune_rule": lambda view: -worth, "recycle_rule": lambda view: worth}
     population.edit({0: Edit(prune=(2, 0), recycle=(3, 0), insertion="fresh", **rules)}, probe)
-    units = population.state.learner(0)[0]
+    units = population.state.units_of(0)[0]
     assert units.slot.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]  # slots 10 and 11 were pruned
     assert np.flatnonzero(units.cohort).tolist() == [1, 3, 5]  # worth 1, 2 and 3
 
@@ -159,7 +167,7 @@ def test_dormant_units_above_keep_what_they_wait_with(insertion):
     after = population.state.initial[1].weight[0]
     assert torch.equal(after[5:], before[5:])
     if insertion == "zero_out":
-        newborn = np.flatnonzero(population.state.learner(0)[0].cohort)
+        newborn = np.flatnonzero(population.state.units_of(0)[0].cohort)
         assert helpers.live_parameters(population, 0)[2][:, newborn].abs().max() == 0
         assert torch.equal(after, before)  # rewinding does not return to zeros
 
@@ -182,7 +190,7 @@ def test_counts_may_be_arrays():
 def test_newborns_enter_with_their_initial_weights_and_empty_moments():
     population = trained(n=1, live=0.5, optimizer=Adam(0.01))
     population.edit({0: Edit(grow=(2, 1))}, helpers.probe(population))
-    slots = [units.slot for units in population.state.learner(0)]
+    slots = [units.slot for units in population.state.units_of(0)]
     weight, bias, above, *_ = helpers.live_parameters(population, 0)
     initial = population.state.initial
     torch.testing.assert_close(weight[6:], initial[0].weight[0, slots[0][6:]], rtol=0, atol=0)
@@ -221,15 +229,15 @@ def test_fresh_draws_become_the_initial_weights():
 def test_rewinding_returns_survivors_and_head_to_their_initial_weights():
     population = trained(n=2, optimizer=Adam(0.01))
     untouched = helpers.live_parameters(population, 1)
-    ids = population.state.learner(0)[0].id
+    ids = population.state.units_of(0)[0].id
     population.edit({0: Edit(prune=(3, 2), prune_rule="youngest", rewind="initial")}, helpers.probe(population))
-    axes = [np.arange(helpers.INPUTS), *(units.slot for units in population.state.learner(0))]
+    axes = [np.arange(helpers.INPUTS), *(units.slot for units in population.state.units_of(0))]
     for at, (below, above) in enumerate(pairwise(axes)):
         weight, bias = helpers.live_parameters(population, 0)[2 * at : 2 * at + 2]
         torch.testing.assert_close(weight, population.state.initial[at].weight[0][above][:, below], rtol=0, atol=0)
         torch.testing.assert_close(bias, population.state.initial[at].bias[0, 0, above], rtol=0, atol=0)
     assert all(flat[0].abs().max() == 0 for flat in population.state.moments)
-    np.testing.assert_array_equal(population.state.learner(0)[0].id, ids[:9])  # they are still the same units
+    np.testing.assert_array_equal(population.state.units_of(0)[0].id, ids[:9])  # they are still the same units
     for mine, before in zip(helpers.live_parameters(population, 1), untouched, strict=True):
         torch.testing.assert_close(mine, before, rtol=0, atol=0)
 
@@ -255,7 +263,7 @@ def test_reset_draws_everything_anew_and_keeps_the_width():
     for mine, old in zip(helpers.live_parameters(population, 0), before, strict=True):
         assert not torch.equal(mine, old)
     assert all(flat[0].abs().max() == 0 for flat in population.state.moments)
-    assert all((units.born == population.state.updates[0]).all() for units in population.state.learner(0)[:-1])
+    assert all((units.born == population.state.updates[0]).all() for units in population.state.units_of(0)[:-1])
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
@@ -338,7 +346,7 @@ def check_consistent(population, history):
     assert all(flat.shape == state.weights.shape for flat in state.moments)
     assert len(state.moments) == population.settings.optimizer.moments
     for member in range(len(population)):
-        *layers, head = state.learner(member)
+        *layers, head = state.units_of(member)
         assert head.slot.tolist() == list(range(helpers.CLASSES))
         assert (head.clock >= state.restarted[member]).all()
         ids = np.concatenate([units.id for units in layers])

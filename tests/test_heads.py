@@ -79,8 +79,8 @@ def test_new_classes_are_rewound_stored_and_edited_with_the_rest():
     for rewind in ("checkpoint", "initial"):
         made.edit({1: Edit(rewind=rewind)})
         head = helpers.live_parameters(made, 1)[-2]
-        kept = made.state.learner(1)[1].slot < 5  # of the units below, those that were there when the classes came
-        torch.testing.assert_close(head[4:][:, kept], drawn[:, made.state.learner(1)[1].slot[kept]], rtol=0, atol=0)
+        kept = made.state.units_of(1)[1].slot < 5  # of the units below, those that were there when the classes came
+        torch.testing.assert_close(head[4:][:, kept], drawn[:, made.state.units_of(1)[1].slot[kept]], rtol=0, atol=0)
     copy = helpers.population(2, live=0.5, optimizer=Adam(0.003))
     snapshots.restore(copy, snapshots.capture(made))
     for population in (made, copy):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from plastic_env import SGD, Adam, Edit
-from plastic_env.errors import InvalidEdit
+from plastic_env.errors import InvalidEdit, InvalidSetting
 from plastic_env.learner.insertion import INSERTIONS, GradMax, Net2Wider
 
 LINEAR_SLOPE = 0.45 + 0.55 / 2  # of smooth_leaky at 0: r + (1 - r) / 2
@@ -122,6 +122,20 @@ def test_rules_that_make_no_sense_are_refused_with_the_reason(settings, edit, me
     with pytest.raises(InvalidEdit, match=message):
         population.edit({1: Edit(recycle=(1, 1), insertion="fresh"), 0: edit}, probe)
     assert helpers.fingerprint(population) == before
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Net2Wider(noise=-1),
+        lambda: Net2Wider(noise="0"),
+        lambda: GradMax(scale=float("nan")),
+        lambda: GradMax(scale=0.0),  # newborns would be stillborn
+    ],
+)
+def test_impossible_settings_are_refused(make):
+    with pytest.raises(InvalidSetting, match="give a finite number"):
+        make()
 
 
 @pytest.mark.parametrize("name", INSERTIONS)

@@ -94,7 +94,7 @@ def test_probe_measures_what_autograd_says(name):
         spy_on(network, seen)
         F.cross_entropy(network(x[0, member]), y[0, member]).backward()
         for at, layer in enumerate(made.network.editable):
-            units = len(made.state.learner(member)[layer])
+            units = len(made.state.units_of(member)[layer])
             z_gradient = units_last(seen["z", layer].grad)
             torch.testing.assert_close(probe.deltas[layer][member][:, :units], z_gradient, rtol=0, atol=1e-12)
             h = units_last(seen["h", layer].detach())  # with CReLU, a unit's outputs side by side
@@ -219,7 +219,7 @@ def test_bias_transfer_of_a_constant_channel_is_exact_away_from_the_rim():
     z = pre_activations(made, before.inputs[1][0])
     rule = {"prune_rule": lambda view: (view.incoming != 0).any(-1).double()}
     made.edit({0: Edit(prune=(1, 0, 0), transfer_bias=True, **rule)}, before)
-    assert 2 not in made.state.learner(0)[0].slot
+    assert 2 not in made.state.units_of(0)[0].slot
     after = pre_activations(made, made.probe(x[0], y[0]).inputs[1][0])
     torch.testing.assert_close(after[..., 1:-1, 1:-1], z[..., 1:-1, 1:-1], rtol=0, atol=1e-12)
 
@@ -234,7 +234,7 @@ def test_transplant_copies_a_channels_buffers_in_and_out():
     made = population("channels", 1, live=0.5, optimizer=Adam(0.003))
     made.train(*batches("channels", 20, 1))
     edit = Edit(grow=(0, 2, 0), optimizer_state="transplant", donors=((), (3, 6), ()))
-    ids = made.state.learner(0)[1].id.tolist()
+    ids = made.state.units_of(0)[1].id.tolist()
     made.edit({0: edit}, helpers.probe(made))
     donors = [ids.index(3), ids.index(6)]
     for flat in made.state.moments:

@@ -52,7 +52,7 @@ def trained(rule, optimizer, updates=30, n=1, **settings):
 
 def first_weights(made):
     """The initial live weights, as live_parameters gives the present ones."""
-    return helpers.live_parameters(made, 0, made.state.start)
+    return helpers.live_parameters(made, 0, made.state.live_initial)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -86,7 +86,7 @@ def test_l2_init_pulls_newborns_to_where_they_were_born():
     x, y = helpers.batches(1, 4)
     network = helpers.plain_network(made, 0)
     gradients = torch.autograd.grad(F.cross_entropy(network(x[0, 0]), y[0, 0]), list(network.parameters()))
-    slots = [np.arange(helpers.INPUTS), *(u.slot for u in made.state.learner(0))]
+    slots = [np.arange(helpers.INPUTS), *(u.slot for u in made.state.units_of(0))]
     initial = []
     for below, above, layer in zip(slots, slots[1:], made.state.initial, strict=False):
         initial += [layer.weight[0][np.ix_(above, below)], layer.vectors[0, 0, above]]
@@ -190,7 +190,7 @@ def test_dropout_by_hand(activation):
     made = trained(Dropout(0.4), SGD(0.1), 0, activation=activation)
     network, outputs = helpers.plain_network(made, 0), 2 if activation == "crelu" else 1
     generator = torch.Generator()
-    generator.set_state(made.noise[0].get_state())
+    generator.set_state(made.noise_rngs[0].get_state())
     x, y = helpers.batches(1, 1)
     h = x[0, 0]
     for module in network:
@@ -365,7 +365,9 @@ def test_continuous_cbp_by_hand():
     q = [0.3 * torch.exp(-4.0 * (u - 0.9)).clamp(max=1) for u in utility]
     plain.train(x, y)
     made.train(x[:1], y[:1])
-    torch.testing.assert_close(made.state.traces[0][0, 0], first_utility - 1)  # traces hold the distance from 1
+    torch.testing.assert_close(
+        made.state.unit_memory[0][0, 0], first_utility - 1
+    )  # the memory holds the distance from 1
     made.train(x[1:], y[1:])
     first, bias, second, _, head, _ = helpers.live_parameters(made, 0)
     w1, b1, w2, _, w3, _ = helpers.live_parameters(plain, 0)
@@ -375,7 +377,7 @@ def test_continuous_cbp_by_hand():
         fresh = (now - (1 - share)[:, None] * kept) / share[:, None] * columns**0.5
         assert fresh.abs().max() < 1 + 1e-9
         assert abs(fresh.std() - 3**-0.5) < 0.06
-    assert all((trace == 0).all() for trace in made.state.traces)  # all utilities are 1 again
+    assert all((layer == 0).all() for layer in made.state.unit_memory)  # all utilities are 1 again
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -391,7 +393,7 @@ def test_padding_stays_zero_and_neighbours_do_not_matter(name):
             assert (layer.weight[torch.from_numpy(~live[at])] == 0).all()
             if at:
                 assert (layer.weight.mT[torch.from_numpy(~live[at - 1])] == 0).all()
-    for at, trace in enumerate(state.traces):
+    for at, trace in enumerate(state.unit_memory):
         assert (trace.mT[torch.from_numpy(~live[at])] == 0).all()
     alone = helpers.population(1, live=0.5, **RULES[name])  # learner 3, who is never edited
     alone.begin({0: np.random.default_rng([0, 3])})
@@ -434,34 +436,38 @@ def test_snapshots_go_on_bit_for_bit_and_forks_are_alike(name):
 @pytest.mark.parametrize("name", RULES)
 def test_a_learner_that_is_not_trained_is_left_alone(name):
     made = mixed(**RULES[name])
-    before = [helpers.live_parameters(made, 2), [t[2].clone() for t in made.state.traces], made.state.shares[2].copy()]
+    before = [
+        helpers.live_parameters(made, 2),
+        [t[2].clone() for t in made.state.unit_memory],
+        made.state.due_units[2].copy(),
+    ]
     x, y = helpers.batches(20, 3, seed=2)
     made.train(x, y, [0, 1, 3])
     assert all(torch.equal(a, b) for a, b in zip(helpers.live_parameters(made, 2), before[0], strict=True))
-    assert all(torch.equal(t[2], old) for t, old in zip(made.state.traces, before[1], strict=True))
-    assert (made.state.shares[2] == before[2]).all()
+    assert all(torch.equal(t[2], old) for t, old in zip(made.state.unit_memory, before[1], strict=True))
+    assert (made.state.due_units[2] == before[2]).all()
 
 
 @pytest.mark.parametrize("rule", [QUICK_CBP, Spectral(), ContinuousCBP(every=10**6)], ids=["cbp", "spectral", "ccbp"])
-def test_edits_carry_traces_with_their_units(rule):
+def test_edits_carry_memory_with_their_units(rule):
     made = helpers.population(2, live=0.7, maintenance=(replace(rule, rho=0.0) if rule is QUICK_CBP else rule,))
     made.train(*helpers.batches(12, 2))
 
     def by_id():
         return [
-            {int(units.id[0, at]): traces[0, :, at].tolist() for at in range(int(units.live[0]))}
-            for units, traces in zip(made.state.units, made.state.traces, strict=True)
+            {int(units.id[0, at]): memory[0, :, at].tolist() for at in range(int(units.live[0]))}
+            for units, memory in zip(made.state.units, made.state.unit_memory, strict=True)
         ]
 
     before = by_id()
     made.edit({0: Edit(prune=(2, 1), recycle=(1, 2), grow=(4, 3))}, helpers.probe(made))
     for old, new in zip(before, by_id(), strict=True):
         assert set(old) & set(new)
-        for unit, traces in new.items():
-            assert traces == old.get(unit, [0.0] * len(traces))
+        for unit, memory in new.items():
+            assert memory == old.get(unit, [0.0] * len(memory))
     made.edit({0: Edit(rewind="initial")})
-    assert all((traces[0] == 0).all() for traces in made.state.traces)
-    assert all((traces[1] != 0).any() for traces in made.state.traces[:2])
+    assert all((layer[0] == 0).all() for layer in made.state.unit_memory)
+    assert all((layer[1] != 0).any() for layer in made.state.unit_memory[:2])
 
 
 @pytest.mark.parametrize("norm", ["none", "batch", "layer"])
@@ -499,7 +505,7 @@ def test_contribution_utility_counts_all_that_a_unit_feeds():
         fed = network[:5](x[0, 0]).abs().mean(0)  # flat: unit by unit, output by output, pixel by pixel
     made.train(x, y)
     outgoing = made.layers()[1].weight[0].abs().sum(0)
-    torch.testing.assert_close(made.state.traces[0][0, 0], 0.01 * (fed * outgoing).view(4, -1).sum(1))
+    torch.testing.assert_close(made.state.unit_memory[0][0, 0], 0.01 * (fed * outgoing).view(4, -1).sum(1))
 
 
 def test_head_reset_by_hand():
@@ -550,12 +556,13 @@ def test_redo_recycles_exactly_the_dormant_units_every_thousand_updates():
         (lambda: L2(-1.0), "lam=-1"),
         (lambda: L2Init(float("nan")), "lam=nan"),
         (lambda: ShrinkPerturb(p=2.0), "p=2"),
-        (lambda: Dropout(1.0), "to below 1"),
+        (lambda: Dropout(1.0), "at least 0 and below 1"),
         (lambda: Spectral(k=0), "k=0"),
         (lambda: ContinualBackprop(eta=1.0), "eta=1"),
         (lambda: ContinualBackprop(maturity=-1), "maturity=-1"),
         (lambda: ContinuousCBP(every=0), "every=0"),
-        (lambda: UPGD(beta=1.0), "beta must lie"),
+        (lambda: UPGD(beta=1.0), "beta=1"),
+        (lambda: UPGD(beta=None), "beta=None; give a number of at least 0 and below 1"),
         (lambda: LearnerSettings(maintenance=(NaP(),)), "norm='layer'"),
         (lambda: LearnerSettings(maintenance=(L2(), L2(1.0))), "at most once"),
         (lambda: LearnerSettings(maintenance=L2()), "give a tuple of rules"),

@@ -55,7 +55,7 @@ COMMANDS = {
     "misspelt optimizer": (f"{COMPARE} dense+optimizer=adamw", "'adamw'", "Did you mean 'adam'?", "sgd"),
     "a word for a count": (f"{COMPARE} grow+events=many", "events is 'many'", "whole number"),
     "a negative count": (f"{COMPARE} grow+events=-3", "events is -3", "whole number"),
-    "a negative rate": (f"{COMPARE} dense+lr=-1", "-1", "positive"),
+    "a negative rate": (f"{COMPARE} dense+lr=-1", "lr=-1", "above 0"),
     "too large a share": (f"{COMPARE} recycle+fraction=3", "fraction is 3", "from 0 to 1"),
     "no updates between looks": (f"{COMPARE} every_5+look=0", "look is 0", "at least 1"),
     "no updates between acts": (f"{COMPARE} redo+every=0", "every is 0", "at least 1"),

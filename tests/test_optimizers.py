@@ -106,10 +106,22 @@ def test_first_adam_update_of_a_newborn_has_the_size_of_the_learning_rate():
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: SGD(0), lambda: SGD(0.1, momentum=1.0), lambda: Adam(float("nan")), lambda: Adam(0.1, beta2=1.0)]
+    ("make", "what"),
+    [
+        (lambda: SGD(0), "lr=0; give a finite number above 0"),
+        (lambda: SGD(0.1, momentum=1.0), "momentum=1"),
+        (lambda: SGD(0.1, momentum="x"), "momentum='x'; give a number of at least 0 and below 1"),
+        (lambda: SGD(0.1, cosine=-1), "cosine is -1"),
+        (lambda: Adam(float("nan")), "lr=nan"),
+        (lambda: Adam(True), "lr=True"),
+        (lambda: Adam(0.1, beta1="x"), "beta1='x'"),
+        (lambda: Adam(0.1, beta2=1.0), "beta2=1"),
+        (lambda: Adam(0.1, eps=float("inf")), "eps=inf"),
+        (lambda: Adam(0.1, eps=0), "eps=0"),
+    ],
 )
-def test_impossible_settings_are_refused(make):
-    with pytest.raises(InvalidSetting, match="must"):
+def test_impossible_settings_are_refused(make, what):
+    with pytest.raises(InvalidSetting, match=what):
         make()
 
 

@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from plastic_env import SGD, Adam, Edit, LearnerSettings, Population
 from plastic_env.errors import InvalidEdit, InvalidSetting, UnknownName
+from plastic_env.learner.insertion import Fresh
 from plastic_env.learner.probing import diagnose
 
 
@@ -130,13 +131,14 @@ def test_stored_width_follows_the_widest_learner():
     [
         ({"hidden": ()}, InvalidSetting, "at least one layer must be editable"),
         ({"hidden": (8, 0)}, InvalidSetting, "positive whole"),
-        ({"live": 0.0}, InvalidSetting, r"fraction in \(0, 1\]"),
+        ({"live": 0.0}, InvalidSetting, "above 0 and at most 1"),
         ({"activation": "rely"}, UnknownName, "Did you mean 'relu'"),
         ({"init": "torh"}, UnknownName, "Did you mean 'torch'"),
-        ({"hidden": 64}, InvalidSetting, "give a tuple"),
+        ({"hidden": 64}, InvalidSetting, r"give a tuple .*'conv32_kernel5'"),
         ({"hidden": (True,)}, InvalidSetting, "positive whole"),
-        ({"live": "0.5"}, InvalidSetting, "fraction"),
-        ({"optimizer": "adam"}, InvalidSetting, r"give plastic_env.Adam\(...\)"),
+        ({"live": "0.5"}, InvalidSetting, "live='0.5'"),
+        ({"optimizer": "adam"}, InvalidSetting, r"give plastic_env.Adam\(...\), .*plastic_env.UPGD\(...\)"),
+        ({"maintenance": (Fresh(),)}, InvalidSetting, "give a tuple of rules"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong, error, message):

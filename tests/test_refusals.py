@@ -123,6 +123,7 @@ def test_a_probe_of_others_is_refused():
         (Edit(grow=(1, 0), insertion=Net2Wider), "give a rule, such as Net2Wider"),
         (Edit(grow=(1, 0), trainability=None), "trainability is None; give a rule"),
         (Edit(grow=(1, 0), optimizer_state="transplant", donors=(3, 4)), "give a tuple of ids"),
+        (Edit(grow=(1, 0), donors=((3,), ())), "not 'fresh'; ask for it, or leave them out"),
         (Edit(prune=(1, 0), transfer_bias=True, rewind="initial"), "do one or the other"),
     ],
 )

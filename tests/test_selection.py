@@ -95,7 +95,7 @@ def test_ranking_equals_torch_prunings(name):
         copy = helpers.population(1, hidden=(12, 10), optimizer=SGD(0.1))
         copy.train(*helpers.batches(30, 1))
         copy.edit({0: Edit(prune=(units, 0), prune_rule=name)}, helpers.probe(copy))
-        gone = set(range(12)) - set(copy.state.learner(0)[0].slot.tolist())
+        gone = set(range(12)) - set(copy.state.units_of(0)[0].slot.tolist())
         removed += sorted(gone - set(removed))
     np.testing.assert_array_equal(removed, theirs[:11])
 
@@ -140,7 +140,7 @@ def test_signals_of_dormant_units_are_those_they_would_have_if_they_were_live_wi
 def test_a_users_function_is_a_rule():
     population = helpers.population(1, live=0.5)
     population.edit({0: Edit(grow=(2, 0), grow_rule=lambda layer: torch.arange(6.0)[None])}, helpers.probe(population))
-    assert population.state.learner(0)[0].slot[6:].tolist() == [11, 10]
+    assert population.state.units_of(0)[0].slot[6:].tolist() == [11, 10]
 
 
 @pytest.mark.parametrize(

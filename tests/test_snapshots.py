@@ -146,7 +146,6 @@ class Hurry:
     """A rule of one's own: newborns at twice the rate."""
 
     updates: int = 60
-    incumbents = 1.0
     holds_incumbents = False
 
     def newborns(self, age):

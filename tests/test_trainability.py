@@ -1,7 +1,7 @@
 """Trainability rules: exactly which weights move how far."""
 
 import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import helpers
@@ -105,7 +105,33 @@ def test_neighbours_are_not_affected():
     assert not torch.equal(alone.state.weights[0], together.state.weights[0])
 
 
-@pytest.mark.parametrize("make", [lambda: TwoSpeed(r=0.5), lambda: TwoSpeed(updates=0), lambda: AgedRate(tau=-1)])
+@dataclass(frozen=True)
+class Holding:
+    """A rule of somebody's own: newborns learn at half the speed, and nobody else learns."""
+
+    updates = 2
+    holds_incumbents = True
+
+    def newborns(self, age):
+        return np.full(age.shape, 0.5)
+
+
+def test_rules_say_themselves_whether_they_hold_incumbents():
+    factors = unit_factors((Phase(Holding(), 2, 6),), np.array([0, 1, 2]), np.array([6, 8]))
+    np.testing.assert_array_equal(factors, [[0, 0, 1], [1, 1, 1]])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: TwoSpeed(r=0.5),
+        lambda: TwoSpeed(r="5"),
+        lambda: TwoSpeed(updates=0),
+        lambda: FreezeIncumbents(updates=0),
+        lambda: AgedRate(tau=-1),
+        lambda: AgedRate(tau=float("inf")),
+    ],
+)
 def test_impossible_settings_are_refused(make):
     with pytest.raises(InvalidSetting, match="give"):
         make()

@@ -40,7 +40,7 @@ def test_transplant_copies_the_nearest_donors_buffers(optimizer):
             assert into[old:].abs().max() > 0
             if layer == 1:  # below, the rows of newborns above are copied afterwards
                 torch.testing.assert_close(out[:, old:], out[:, donors], rtol=0, atol=0)
-        assert (population.state.learner(0)[layer].clock == 0).all()  # as old as their donors
+        assert (population.state.units_of(0)[layer].clock == 0).all()  # as old as their donors
 
 
 def test_transplant_from_named_donors():
@@ -81,7 +81,7 @@ def test_reset_empties_everybodys_state():
     weights = helpers.live_parameters(population, 0)[0]
     population.edit({0: Edit(grow=(3, 0), optimizer_state="reset")}, helpers.probe(population))
     assert all(flat.abs().max() == 0 for flat in population.state.moments)
-    assert (population.state.learner(0)[1].clock == 400).all()
+    assert (population.state.units_of(0)[1].clock == 400).all()
     assert population.state.restarted[0] == 400
     torch.testing.assert_close(helpers.live_parameters(population, 0)[0][:6], weights, rtol=0, atol=0)
 
@@ -115,7 +115,7 @@ def test_rewinding_to_a_checkpoint():
     population.train(*helpers.batches(50, 1, seed=5))
     population.edit({0: Edit(prune=(1, 0), prune_rule="oldest", rewind="checkpoint")}, helpers.probe(population))
     weight, bias, above, *rest = helpers.live_parameters(population, 0)
-    slots = population.state.learner(0)[0].slot
+    slots = population.state.units_of(0)[0].slot
     old = np.flatnonzero(slots < 6)
     assert sorted(slots[old]) == [1, 2, 3, 4, 5]
     torch.testing.assert_close(weight[old], stored[0][slots[old]], rtol=0, atol=0)

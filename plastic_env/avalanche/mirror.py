@@ -117,7 +117,7 @@ class Mirror:
     def adopt(self) -> None:
         """Take the network as it is for the learner's initial one, to be rewound to."""
         state = self.population.state
-        slots = [np.arange(state.network.input_units), *(units.slot for units in state.learner(0))]
+        slots = [np.arange(state.network.input_units), *(units.slot for units in state.units_of(0))]
         for at, initial in enumerate(state.initial):
             weight, vectors = state.layer(state.weights, 0, at)
             initial.blocks(state.network.blocks[at])[0][np.ix_(slots[at + 1], slots[at])] = weight

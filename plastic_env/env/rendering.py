@@ -94,7 +94,7 @@ def frame_of(
             not ended.
     """
     state, position, stream = life.population.state, int(life.position[0]), life.streams[0]
-    editable, units = state.network.editable, state.learner(0)
+    editable, units = state.network.editable, state.units_of(0)
     if colour == "parity":
         values = gradient_parities(life.glance(0), 0)
     else:

@@ -84,7 +84,7 @@ class CohortHistory:
     points: list[CohortPoint] = field(default_factory=list)  #: in the order in which they were seen
 
     def of(self, layer: int, cohort: int) -> list[CohortPoint]:
-        """One cohort's points, by age: the first is Post, the last is End."""
+        """One cohort's points, by age."""
         return sorted((p for p in self.points if (p.layer, p.cohort) == (layer, cohort)), key=lambda p: p.age)
 
     def integration_times(self, threshold: float = 0.5, smoothing: float = 0.5) -> IntegrationTimes:

@@ -14,7 +14,7 @@ import numpy as np
 from plastic_env.errors import InvalidEdit, is_whole, look_up
 from plastic_env.learner.activations import Activation
 from plastic_env.learner.insertion import INSERTIONS, Insertion, Place
-from plastic_env.learner.selection import Rule, find_rule
+from plastic_env.learner.selection import SelectionRule, find_rule
 from plastic_env.learner.stages import DenseStage
 from plastic_env.learner.state import State
 from plastic_env.learner.trainability import TRAINABILITY, Trainability
@@ -51,9 +51,9 @@ class Edit:
     grow: tuple[int, ...] = ()
     prune: tuple[int, ...] = ()
     recycle: tuple[int, ...] = ()
-    grow_rule: str | Rule = "activation"
-    prune_rule: str | Rule = "magnitude"
-    recycle_rule: str | Rule = "utility"
+    grow_rule: str | SelectionRule = "activation"
+    prune_rule: str | SelectionRule = "magnitude"
+    recycle_rule: str | SelectionRule = "utility"
     insertion: str | Insertion = "dormant"
     optimizer_state: str = "fresh"
     donors: tuple[tuple[int, ...], ...] = ()
@@ -151,6 +151,10 @@ def check_edit(edit: Edit, state: State, member: int, activation: Activation) ->
         raise InvalidEdit(f"donors is {edit.donors!r}; give a tuple of ids for each editable layer, or () for none.")
     if len(edit.donors) not in (0, len(capacity)):
         raise InvalidEdit(f"donors names units for {len(edit.donors)} layers; give {len(capacity)}, or () for none.")
+    if any(map(len, edit.donors)) and edit.optimizer_state != "transplant":
+        raise InvalidEdit(
+            f"donors are for optimizer_state='transplant', not {edit.optimizer_state!r}; ask for it, or leave them out."
+        )
     _check_sense(edit, state, member, activation)
 
 
@@ -170,11 +174,13 @@ def clip_edit(edit: Edit, state: State, member: int, activation: Activation) -> 
         edit = replace(edit, rewind="none")
     if edit.discards:
         edit = replace(edit, transfer_bias=False)
+    if edit.optimizer_state != "transplant":
+        edit = replace(edit, donors=())
     dormant = replace(edit, insertion="dormant")
-    for nearest in (edit, dormant, replace(edit, optimizer_state="fresh")):
+    for nearest in (edit, dormant, replace(edit, optimizer_state="fresh", donors=())):
         if _makes_sense(nearest, state, member, activation):
             return nearest
-    return replace(dormant, optimizer_state="fresh")
+    return replace(dormant, optimizer_state="fresh", donors=())
 
 
 def _check_names(edit: Edit) -> None:

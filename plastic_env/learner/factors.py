@@ -11,7 +11,7 @@ from torch import Tensor
 
 from plastic_env.learner.parameters import Layout
 
-Rule = Callable[[np.ndarray], np.ndarray]  # from ages, of at least 1, to factors
+AgeRule = Callable[[np.ndarray], np.ndarray]  # from ages, of at least 1, to factors
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,13 @@ class Ageing:
     """
 
     def __init__(
-        self, rules: Sequence[Rule], layout: Layout, timing: Timing, updates: int, like: Tensor, relative: bool = False
+        self,
+        rules: Sequence[AgeRule],
+        layout: Layout,
+        timing: Timing,
+        updates: int,
+        like: Tensor,
+        relative: bool = False,
     ) -> None:
         self.rules, self.layout, self.timing, self.updates, self.like = rules, layout, timing, updates, like
         self.relative = relative
@@ -89,7 +95,7 @@ class _Mixed:
     """
 
     def __init__(
-        self, rules: Sequence[Rule], layout: Layout, timing: Timing, updates: int, like: Tensor, relative: bool
+        self, rules: Sequence[AgeRule], layout: Layout, timing: Timing, updates: int, like: Tensor, relative: bool
     ) -> None:
         ages = np.concatenate([timing.now[:, None] - starts + 1 for starts in timing.starts], 1)
         known, which = np.unique(np.append(ages, 1), return_inverse=True)  # newborns begin at 1

@@ -1,15 +1,17 @@
-"""The units that learners begin with: those that their settings say, or those of a given mask."""
+"""What learners begin with: units, those that their settings say or those of a given mask, and room for all else."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
+from torch import Tensor
 
 from plastic_env.errors import InvalidSetting, is_whole
 from plastic_env.learner.network import Network
 from plastic_env.learner.settings import LearnerSettings
-from plastic_env.learner.state import Units
+from plastic_env.learner.state import State, Units, stored_width
 
 Slots = Sequence[Sequence[int]]  # live slots of each editable layer, in any order
 
@@ -26,14 +28,47 @@ def founders(network: Network, settings: LearnerSettings, live_slots: Slots | No
             wanted[layer] = np.sort(np.array(slots, dtype=np.int64))
     layers, first = [], 0
     for places in wanted:
-        layers.append(newborn_units(places, 0, first + np.arange(len(places))))
+        layers.append(units_in(places, 0, first + np.arange(len(places))))
         first += len(places)
     classes = np.arange(network.head.slots)
-    return (*layers, newborn_units(classes, 0, classes))  # classes are numbered by themselves
+    return (*layers, units_in(classes, 0, classes))  # classes are numbered by themselves
 
 
-def newborn_units(slots: np.ndarray, now: int, ids: np.ndarray) -> Units:
-    """Units [live] of no cohort in the given slots, born at the learner's update `now`."""
+def blank_state(network: Network, settings: LearnerSettings, n: int, like: Tensor) -> State:
+    """n learners that have units but no weights: all tensors [n, ...] are 0, typed and placed as `like`."""
+    stages, first = network.stages, founders(network, settings)
+    live = [len(units) for units in first[:-1]]
+    widths = [stored_width(units, stage.slots) for units, stage in zip(live, network.hidden, strict=True)]
+    widths.append(network.head.slots)
+    units = tuple(Units.empty(n, width) for width in widths)
+    for layer, mine in zip(units, first, strict=True):
+        for member in range(n):
+            layer.put(member, mine)
+    layout, whole = network.layout(widths), network.layout([stage.slots for stage in stages])
+    rows = sum(rule.memory_rows for rule in settings.maintenance)
+    count = partial(np.zeros, n, dtype=np.int64)
+    return State(
+        network=network,
+        units=units,
+        initial=whole.views(like.new_zeros(n, whole.size)),
+        layout=layout,
+        weights=like.new_zeros(n, layout.size),
+        moments=[like.new_zeros(n, layout.size) for _ in range(settings.optimizer.moments)],
+        updates=count(),
+        restarted=count(),
+        ids=count(),
+        cohorts=count(),
+        frozen=np.zeros(n, dtype=bool),
+        update_norms=np.zeros((n, len(stages))),
+        phases=((),) * n,
+        stored=np.zeros(n, dtype=bool),
+        unit_memory=[like.new_zeros(n, rows, width) for width in widths],
+        due_units=np.zeros((n, len(network.hidden))),
+    )
+
+
+def units_in(slots: np.ndarray, now: int, ids: np.ndarray) -> Units:
+    """Units [live] of the first cohort, number 0, in the given slots, born at the learner's update `now`."""
     fixed = np.full(len(slots), now)
     return Units(slots, ids, np.zeros(len(slots), dtype=np.int64), fixed, fixed)
 

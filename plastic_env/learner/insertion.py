@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plastic_env.errors import InvalidEdit
+from plastic_env.errors import InvalidEdit, check_number
 from plastic_env.learner.activations import Activation
 from plastic_env.learner.normalisation import Norm
 from plastic_env.learner.parameters import BIAS, INITS, Draw, Layer, draw, draw_units
@@ -166,10 +166,16 @@ class Net2Wider(_Insertion):
 
     noise: standard deviation of what is added to the copies' incoming weights, relative to the mean absolute
         weight of the layer; it breaks the symmetry, and with it the preservation of the function.
+
+    Raises:
+        InvalidSetting: a noise that is no number of at least 0.
     """
 
     noise: float = 0.0
     settles = True
+
+    def __post_init__(self) -> None:
+        check_number(self, "noise", 0)
 
     def check(self, place: Place) -> None:
         """Refuse to copy from nobody.
@@ -202,10 +208,16 @@ class GradMax(_Insertion):
     what feeds the layer and G the loss gradient at the next pre-activation.
 
     scale: norm of each outgoing column, relative to the incumbents' mean norm.
+
+    Raises:
+        InvalidSetting: a scale that is no number above 0: newborns would be stillborn.
     """
 
     scale: float = 1.0
     settles = True
+
+    def __post_init__(self) -> None:
+        check_number(self, "scale", 0, ends="(]")
 
     def check(self, place: Place) -> None:
         """Refuse activations whose derivative at 0 is 0: such newborns would never receive a gradient; more newborns

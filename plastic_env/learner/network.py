@@ -130,8 +130,8 @@ def forward(
     inputs, saved = [], []
     for stage, layer, mode in zip(network.hidden, layers, modes, strict=False):
         inputs.append(stage.accept(x))
-        x, trace = stage.forward(layer, inputs[-1], mode)
-        saved.append(trace)
+        x, mine = stage.forward(layer, inputs[-1], mode)
+        saved.append(mine)
     inputs.append(network.head.accept(x))
     return Trace(inputs, saved, network.head.linear(layers[-1], inputs[-1], out))
 
@@ -141,7 +141,7 @@ def backward(
     layers: Sequence[Layer],
     gradients: Sequence[Layer],
     trace: Trace,
-    delta: Tensor,
+    delta: Rows,
     modes: Sequence[Mode],
     on_delta: Callable[[int, Rows], None] | None = None,
 ) -> None:
@@ -150,15 +150,16 @@ def backward(
     delta: [n, batch, classes] dL/dlogits.
     on_delta: called with (hidden stage, its dL/dz) on the way down.
     """
-    error: Rows = delta
     for at in reversed(range(len(layers))):
-        below = network.stages[at].backward(layers[at], error, trace.inputs[at], gradients[at], at > 0)
+        below = network.stages[at].backward_linear(layers[at], delta, trace.inputs[at], gradients[at], at > 0)
         if below is None:
             return
         under = at - 1
-        error = network.hidden[under].undo(below, trace.saved[under], layers[under], gradients[under], modes[under])
+        delta = network.hidden[under].backward_nonlinear(
+            below, trace.saved[under], layers[under], gradients[under], modes[under]
+        )
         if on_delta is not None:
-            on_delta(under, error)
+            on_delta(under, delta)
 
 
 def descend(
@@ -166,7 +167,7 @@ def descend(
     layers: Sequence[Layer],
     scratch: Sequence[Layer],
     trace: Trace,
-    delta: Tensor,
+    delta: Rows,
     modes: Sequence[Mode],
     lr: float,
 ) -> None:
@@ -174,20 +175,21 @@ def descend(
 
     delta: [n, batch, classes] dL/dlogits. scratch: room for the gradients of those layers that need them written down.
     """
-    error: Rows = delta
     for at in reversed(range(len(layers))):
         stage, layer = network.stages[at], layers[at]
         if isinstance(stage, DenseStage) and stage.norm is None:
-            assert isinstance(error, Tensor)
-            below = stage.backward(layer, error, trace.inputs[at], None, at > 0)
-            stage.descend(layer, error, trace.inputs[at], lr)
+            assert isinstance(delta, Tensor)
+            below = stage.backward_linear(layer, delta, trace.inputs[at], None, at > 0)
+            stage.descend(layer, delta, trace.inputs[at], lr)
         else:
-            below = stage.backward(layer, error, trace.inputs[at], scratch[at], at > 0)
+            below = stage.backward_linear(layer, delta, trace.inputs[at], scratch[at], at > 0)
             for mine, gradient in zip(layer, scratch[at], strict=True):
                 mine.sub_(gradient, alpha=lr)
         if below is not None:
             under = at - 1
-            error = network.hidden[under].undo(below, trace.saved[under], layers[under], scratch[under], modes[under])
+            delta = network.hidden[under].backward_nonlinear(
+                below, trace.saved[under], layers[under], scratch[under], modes[under]
+            )
 
 
 def _image(spec: Conv, inputs: Shape) -> tuple[int, int, int]:

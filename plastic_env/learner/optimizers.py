@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plastic_env.errors import InvalidSetting, is_whole
+from plastic_env.errors import InvalidSetting, check_number, is_whole
 from plastic_env.learner.factors import Ageing, Speeds, Timing
 from plastic_env.learner.parameters import Layout
 
@@ -83,10 +83,9 @@ class SGD:
     sigma = None
 
     def __post_init__(self) -> None:
-        _require_positive_lr(self.lr)
-        _require_period(self.cosine)
-        if not 0 <= self.momentum < 1:
-            raise InvalidSetting(f"momentum is {self.momentum}; it must lie in [0, 1).")
+        check_number(self, "lr", 0, ends="(]")
+        check_number(self, "momentum", 0, 1, ends="[)")
+        _check_period(self.cosine)
 
     @property
     def moments(self) -> int:
@@ -95,26 +94,26 @@ class SGD:
 
     def schedule(self, layout: Layout, timing: Timing, updates: int, like: Tensor) -> Schedule:
         """Factors for the coming updates of flat weights like `like` [m, P]."""
-        return _SGDSchedule(self, _speeds(layout, timing, like), _decay(self.cosine, timing, updates, like))
+        return _SGDSchedule(self, _speeds(layout, timing, like), _lr_factors(self.cosine, timing, updates, like))
 
 
 @dataclass(frozen=True)
 class _SGDSchedule:
     settings: SGD
     speeds: Speeds | None
-    decay: Tensor | None
+    lr_factors: Tensor | None
 
     @property
     def descent(self) -> float | None:
-        plain = self.speeds is None and self.decay is None and not self.settings.momentum
+        plain = self.speeds is None and self.lr_factors is None and not self.settings.momentum
         return self.settings.lr if plain else None
 
     def update(self, step: int, weights: Tensor, gradients: Tensor, moments: list[Tensor]) -> tuple[Tensor, float]:
         change = moments[0].mul_(self.settings.momentum).add_(gradients) if moments else gradients
-        if change is not gradients and not (self.speeds is None and self.decay is None):
+        if change is not gradients and not (self.speeds is None and self.lr_factors is None):
             change = gradients.copy_(change)  # moments stay as they are
-        if self.decay is not None:
-            change.mul_(self.decay[step])
+        if self.lr_factors is not None:
+            change.mul_(self.lr_factors[step])
         if self.speeds is not None:
             self.speeds.multiply(change, step)
         weights.add_(change, alpha=-self.settings.lr)
@@ -145,13 +144,11 @@ class Adam:
     sigma = None
 
     def __post_init__(self) -> None:
-        _require_positive_lr(self.lr)
-        _require_period(self.cosine)
-        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and self.eps > 0):
-            raise InvalidSetting(
-                f"Adam got beta1={self.beta1}, beta2={self.beta2}, eps={self.eps}; "
-                "betas must lie in [0, 1) and eps must be positive."
-            )
+        for name in ("lr", "eps"):
+            check_number(self, name, 0, ends="(]")
+        for name in ("beta1", "beta2"):
+            check_number(self, name, 0, 1, ends="[)")
+        _check_period(self.cosine)
 
     @property
     def moments(self) -> int:
@@ -162,8 +159,8 @@ class Adam:
         """Factors for the coming updates of flat weights like `like` [m, P]."""
         # both rules fall with age: the larger factor is that of the younger unit
         corrections = Ageing((self._step, self._scale), layout, timing, updates, like)
-        decay = _decay(self.cosine, timing, updates, like)
-        return _AdamSchedule(self, corrections, _speeds(layout, timing, like), decay)
+        lr_factors = _lr_factors(self.cosine, timing, updates, like)
+        return _AdamSchedule(self, corrections, _speeds(layout, timing, like), lr_factors)
 
     def _step(self, age: np.ndarray) -> np.ndarray:
         return self.lr / (1 - self.beta1**age)
@@ -177,7 +174,7 @@ class _AdamSchedule:
     settings: Adam
     corrections: Ageing  # steps and scales
     speeds: Speeds | None
-    decay: Tensor | None
+    lr_factors: Tensor | None
 
     descent = None
 
@@ -188,8 +185,8 @@ class _AdamSchedule:
         self.corrections.begin(step)
         denominator = self.corrections.multiply(torch.sqrt(square, out=gradients), 1).add_(self.settings.eps)
         change = self.corrections.multiply(torch.div(mean, denominator, out=gradients), 0)
-        if self.decay is not None:
-            change.mul_(self.decay[step])
+        if self.lr_factors is not None:
+            change.mul_(self.lr_factors[step])
         if self.speeds is not None:
             self.speeds.multiply(change, step)
         weights.sub_(change)
@@ -223,12 +220,10 @@ class UPGD:
     decay: float = 0.01
 
     def __post_init__(self) -> None:
-        _require_positive_lr(self.lr)
-        if not (0 <= self.beta < 1 and 0 <= self.sigma < np.inf and 0 <= self.decay < np.inf):
-            raise InvalidSetting(
-                f"UPGD got beta={self.beta}, sigma={self.sigma}, decay={self.decay}; "
-                "beta must lie in [0, 1), and sigma and decay must be finite and not negative."
-            )
+        check_number(self, "lr", 0, ends="(]")
+        check_number(self, "beta", 0, 1, ends="[)")
+        for name in ("sigma", "decay"):
+            check_number(self, name, 0)
 
     @property
     def moments(self) -> int:
@@ -288,7 +283,7 @@ def _speeds(layout: Layout, timing: Timing, like: Tensor) -> Speeds | None:
     return None if timing.speeds is None else Speeds(layout, timing.speeds, like)
 
 
-def _decay(period: int, timing: Timing, updates: int, like: Tensor) -> Tensor | None:
+def _lr_factors(period: int, timing: Timing, updates: int, like: Tensor) -> Tensor | None:
     """[updates, m, 1] learning rates over `lr` in the coming updates; None where they are all 1."""
     if not period:
         return None
@@ -296,11 +291,6 @@ def _decay(period: int, timing: Timing, updates: int, like: Tensor) -> Tensor | 
     return torch.from_numpy((1 + np.cos(np.pi * passed / period)) / 2).to(like)[..., None]
 
 
-def _require_period(cosine: int) -> None:
+def _check_period(cosine: int) -> None:
     if not is_whole(cosine):
         raise InvalidSetting(f"cosine is {cosine!r}; give the updates over which the learning rate falls, or 0.")
-
-
-def _require_positive_lr(lr: float) -> None:
-    if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not (np.isfinite(lr) and lr > 0):
-        raise InvalidSetting(f"The learning rate is {lr!r}; it must be positive and finite.")

@@ -54,6 +54,21 @@ def pick(t: Tensor, learner: Tensor, unit: Tensor) -> Tensor:
     return t.flatten(0, 1).index_select(0, at.flatten()).unflatten(0, at.shape)
 
 
+def of_live(weight: Tensor, slot: Tensor) -> Tensor:
+    """Of weights [..., slots, block] from or to all slots of a layer those of its live units, [..., width, block].
+
+    slot: [..., width] places of the units in stored order, -1 at padding, which gets zeros; axes before the last may be
+        1 where all share them.
+    """
+    index = slot.clamp_min(0)[..., None].expand(*weight.shape[:-2], -1, weight.shape[-1])
+    return weight.gather(-2, index).mul_(slot[..., None] >= 0)
+
+
+def of_members(t: Tensor, members: list[int]) -> Tensor:
+    """The rows of some learners in t [n, ...]; itself if they are everybody, in order."""
+    return t if members == list(range(len(t))) else t[members]
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where each layer lies in a learner's flat row.

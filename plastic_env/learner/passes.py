@@ -18,17 +18,17 @@ from plastic_env.learner.trainability import unit_factors
 
 
 def stage_modes(
-    state: State, members: Sequence[int], function: Activation, noise: Sequence[torch.Generator] | None = None
+    state: State, members: Sequence[int], function: Activation, noise_rngs: Sequence[torch.Generator] | None = None
 ) -> list[Mode]:
     """How the hidden stages are to be run.
 
-    noise: the learners' generators in training; None otherwise.
+    noise_rngs: the learners' generators in training; None otherwise.
     """
     modes = []
     for layer, stage in enumerate(state.network.hidden):
-        here = function if noise is None else function.training(_uniform(noise, stage.slots))
+        here = function if noise_rngs is None else function.training(_uniform(noise_rngs, stage.slots))
         crowd = None if stage.norm is None else _crowd(state, layer, members)
-        modes.append(Mode(here, crowd, "batch" if noise is None else "update"))
+        modes.append(Mode(here, crowd, "batch" if noise_rngs is None else "update"))
     return modes
 
 

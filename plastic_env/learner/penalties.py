@@ -8,20 +8,17 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from plastic_env.errors import InvalidSetting, is_whole
+from plastic_env.errors import InvalidSetting, check_number, is_whole
 from plastic_env.learner.activations import Activation, Uniform
+from plastic_env.learner.jitter import Jitter, init_half_widths
 from plastic_env.learner.maintenance import (
-    Births,
-    Jitter,
-    Rule,
+    MaintenanceRule,
+    Reborn,
     Stretch,
     Upkeep,
-    check_number,
-    clear_unlearnt,
-    init_half_widths,
-    live_parameters,
+    retarget,
 )
-from plastic_env.learner.parameters import BIAS
+from plastic_env.learner.masks import clear_unlearnt, live_parameters
 
 if TYPE_CHECKING:
     from plastic_env.learner.network import Trace
@@ -29,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class L2(Rule):
+class L2(MaintenanceRule):
     """Loss + lam |w|^2, over all that is learnt: biases and normalisation as well, as `weight_decay` of torch's SGD
     with 2 lam. The penalty goes through the optimizer.
 
@@ -42,7 +39,7 @@ class L2(Rule):
     needs_gradients = True
 
     def __post_init__(self) -> None:
-        check_number(self, "lam", 0, torch.inf)
+        check_number(self, "lam", 0)
 
     def prepare(self, stretch: Stretch) -> Upkeep:
         """Pull towards 0."""
@@ -50,7 +47,7 @@ class L2(Rule):
 
 
 @dataclass(frozen=True)
-class L2Init(Rule):
+class L2Init(MaintenanceRule):
     """Loss + lam |w - w0|^2, towards each unit's initial weights (Kumar et al. 2023, arXiv 2308.11958, best overall
     with lam = 1e-2). w0 is what rewinding returns to: newborns of an edit that draws weights have new ones.
 
@@ -63,11 +60,11 @@ class L2Init(Rule):
     needs_gradients = True
 
     def __post_init__(self) -> None:
-        check_number(self, "lam", 0, torch.inf)
+        check_number(self, "lam", 0)
 
     def prepare(self, stretch: Stretch) -> Upkeep:
         """Pull towards the initial weights."""
-        return _Pull(stretch, self.lam, stretch.state.start[stretch.members])
+        return _Pull(stretch, self.lam, stretch.state.live_initial[stretch.members])
 
 
 class _Pull(Upkeep):
@@ -84,13 +81,13 @@ class _Pull(Upkeep):
         gradients.add_(away, alpha=2 * self.lam)
         clear_unlearnt(self.stretch.state, gradients)
 
-    def reborn(self, births: Births) -> None:
+    def reborn(self, reborn: Reborn) -> None:
         if self.target is not None:
-            retarget(self.stretch, self.target, births)
+            retarget(self.stretch, self.target, reborn)
 
 
 @dataclass(frozen=True)
-class Spectral(Rule):
+class Spectral(MaintenanceRule):
     """Loss + lam sum over layers of (sigma^k - 1)^2, sigma being the largest singular value of a layer's weights
     (Lewandowski et al. 2025, arXiv 2406.06811).
 
@@ -105,11 +102,11 @@ class Spectral(Rule):
     lam: float = 1e-3
     k: int = 2
 
-    traces = 1
+    memory_rows = 1
     needs_gradients = True
 
     def __post_init__(self) -> None:
-        check_number(self, "lam", 0, torch.inf)
+        check_number(self, "lam", 0)
         if not is_whole(self.k, 1):
             raise InvalidSetting(f"Spectral has k={self.k!r}; give a whole number of at least 1.")
 
@@ -121,22 +118,22 @@ class Spectral(Rule):
 class _Spectral(Upkeep):
     def __init__(self, stretch: Stretch, rule: Spectral) -> None:
         self.stretch, self.rule = stretch, rule
-        for units, trace in zip(stretch.state.units, stretch.traces, strict=True):
-            live = torch.from_numpy(units.exists[stretch.members]).to(trace)
-            empty = trace[:, 0].abs().amax(1, keepdim=True) == 0
-            trace[:, 0] += empty * live / live.sum(1, keepdim=True).sqrt()
+        for units, memory in zip(stretch.state.units, stretch.unit_memory, strict=True):
+            live = torch.from_numpy(units.exists[stretch.members]).to(memory)
+            empty = memory[:, 0].abs().amax(1, keepdim=True) == 0
+            memory[:, 0] += empty * live / live.sum(1, keepdim=True).sqrt()
 
     def gradients(self, gradients: Tensor) -> None:
         lam, k = self.rule.lam, self.rule.k
         views = self.stretch.state.layout.views(gradients)
-        for layer, mine, trace in zip(self.stretch.layers, views, self.stretch.traces, strict=True):
-            right = torch.bmm(trace, layer.weight)  # [m, 1, columns]
+        for layer, mine, memory in zip(self.stretch.layers, views, self.stretch.unit_memory, strict=True):
+            right = torch.bmm(memory, layer.weight)  # [m, 1, columns]
             right.div_(_length(right))
             left = torch.bmm(layer.weight, right.mT)  # [m, out, 1]
             sigma = _length(left.mT)
-            trace.copy_(left.mT).div_(sigma)
+            memory.copy_(left.mT).div_(sigma)
             slope = (sigma**k - 1).mul_(2 * lam * k).mul_(sigma ** (k - 1))
-            mine.weight.baddbmm_(trace.mT * slope, right)
+            mine.weight.baddbmm_(memory.mT * slope, right)
 
 
 def _length(rows: Tensor) -> Tensor:
@@ -145,7 +142,7 @@ def _length(rows: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class ShrinkPerturb(Rule):
+class ShrinkPerturb(MaintenanceRule):
     """After each update w <- (1 - p) w + sigma * (a fresh initial draw), for weights and biases (Ash & Adams 2020,
     arXiv 1910.08475, who do it between tasks; each update in Dohare et al. 2024 and Kumar et al. 2023).
 
@@ -160,7 +157,7 @@ class ShrinkPerturb(Rule):
 
     def __post_init__(self) -> None:
         check_number(self, "p", 0, 1)
-        check_number(self, "sigma", 0, torch.inf)
+        check_number(self, "sigma", 0)
 
     def prepare(self, stretch: Stretch) -> Upkeep:
         """Get the noise ready."""
@@ -175,7 +172,7 @@ class _ShrinkPerturb(Upkeep):
         self.jitter = Jitter(stretch.rngs, live_parameters(state, members), widths, stretch.coming)
         self.others = [layer.vectors[:, 1:] for layer in stretch.layers if layer.vectors.shape[1] > 1]
 
-    def weights(self, step: int, trace: Trace) -> list[Births]:
+    def weights(self, step: int, trace: Trace) -> list[Reborn]:
         kept = [vectors.clone() for vectors in self.others]
         self.jitter.add_to(self.stretch.weights, self.keep)
         for vectors, before in zip(self.others, kept, strict=True):
@@ -184,7 +181,7 @@ class _ShrinkPerturb(Upkeep):
 
 
 @dataclass(frozen=True)
-class NaP(Rule):
+class NaP(MaintenanceRule):
     """Normalise-and-project: with layer normalisation, after each update W <- W |W0| / |W| for each layer's weights,
     the head included, so that the effective learning rate stays (Lyle et al. 2024, arXiv 2407.01800).
 
@@ -210,17 +207,17 @@ class NaP(Rule):
 
 class _Project(Upkeep):
     def __init__(self, stretch: Stretch) -> None:
-        self.stretch, self.target = stretch, stretch.state.start[stretch.members]
+        self.stretch, self.target = stretch, stretch.state.live_initial[stretch.members]
         self.norms = [_size(layer.weight) for layer in stretch.state.layout.views(self.target)]
 
-    def weights(self, step: int, trace: Trace) -> list[Births]:
+    def weights(self, step: int, trace: Trace) -> list[Reborn]:
         for layer, norm in zip(self.stretch.layers, self.norms, strict=True):
             layer.weight.mul_(norm / _size(layer.weight))
         return []
 
-    def reborn(self, births: Births) -> None:
-        retarget(self.stretch, self.target, births)
-        self.norms[births.layer] = _size(self.stretch.state.layout.views(self.target)[births.layer].weight)
+    def reborn(self, reborn: Reborn) -> None:
+        retarget(self.stretch, self.target, reborn)
+        self.norms[reborn.layer] = _size(self.stretch.state.layout.views(self.target)[reborn.layer].weight)
 
 
 def _size(weight: Tensor) -> Tensor:
@@ -229,7 +226,7 @@ def _size(weight: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Dropout(Rule):
+class Dropout(MaintenanceRule):
     """In training, each unit is silent on a sample with probability p, and the others count 1 / (1 - p) times
     (Srivastava et al. 2014). Probes and predictions see all units.
 
@@ -242,7 +239,7 @@ class Dropout(Rule):
     p: float = 0.1
 
     def __post_init__(self) -> None:
-        check_number(self, "p", 0, 1, closed=False)
+        check_number(self, "p", 0, 1, ends="[)")
 
     def dress(self, function: Activation) -> Activation:
         """The function, with dropout while training."""
@@ -283,22 +280,3 @@ class _Dropping:
         if self.outputs == 1:
             return features * mask
         return (features.unflatten(-1, (-1, self.outputs)) * mask[..., None]).flatten(-2)
-
-
-def retarget(stretch: Stretch, target: Tensor, births: Births) -> None:
-    """Write the initial weights of replaced units into the initial weights `target` [m, P]; biases start at 0."""
-    layer = stretch.state.layout.views(target)[births.layer]
-    layer.weight[births.row, births.position] = live_columns(stretch, births).to(layer.weight)
-    layer.vectors[births.row, BIAS, births.position] = 0
-
-
-def live_columns(stretch: Stretch, births: Births) -> Tensor:
-    """[units, stored columns] of the fresh weights: those from live units below, in stored order; 0 at padding."""
-    incoming = torch.from_numpy(births.incoming)
-    if births.layer == 0:
-        return incoming
-    block = stretch.state.network.blocks[births.layer]
-    slot = stretch.state.units[births.layer - 1].slot[stretch.members][births.row]  # [units, width below]
-    index = torch.from_numpy(slot)[..., None].expand(-1, -1, block)
-    found = incoming.unflatten(1, (-1, block)).gather(1, index.clamp_min(0))
-    return found.mul_(index >= 0).flatten(1)

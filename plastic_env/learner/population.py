@@ -6,14 +6,12 @@ operation mixes rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from plastic_env.errors import InvalidData, InvalidEdit, InvalidSetting, is_whole, look_up
@@ -23,20 +21,21 @@ from plastic_env.learner.compute import training_macs
 from plastic_env.learner.devices import check_device
 from plastic_env.learner.diagnostics import sample_plasticity
 from plastic_env.learner.edits import Edit, check_edit
-from plastic_env.learner.founders import Slots, check_live_slots, founders, newborn_units
-from plastic_env.learner.maintenance import learnt_parameters
+from plastic_env.learner.founders import Slots, blank_state, check_live_slots, founders
+from plastic_env.learner.heads import widen_heads
+from plastic_env.learner.masks import learnt_parameters
 from plastic_env.learner.network import Network, Shape, backward, forward
 from plastic_env.learner.objectives import OBJECTIVES
-from plastic_env.learner.parameters import Draw, Layer, draw_all, draw_units
+from plastic_env.learner.parameters import Layer, draw_all, of_members
 from plastic_env.learner.passes import stage_modes, timing, unknown_classes
 from plastic_env.learner.probing import Probe, mean_size
-from plastic_env.learner.repacking import repack, unchanged
+from plastic_env.learner.repacking import with_units
 from plastic_env.learner.replacement import enter_newborns
 from plastic_env.learner.scoring import score_units
 from plastic_env.learner.settings import LearnerSettings
 from plastic_env.learner.stages import Mode, Rows
-from plastic_env.learner.state import COUNTERS, State, Units, resized, stored_width
-from plastic_env.learner.training import Regime, TrainingRows, train_rows
+from plastic_env.learner.state import PER_LEARNER
+from plastic_env.learner.training import Regime, train_rows, training_rows
 from plastic_env.learner.transaction import apply_edits, inherits
 
 
@@ -98,36 +97,8 @@ class Population:
         self._regime = Regime(settings.optimizer, function, settings.maintenance, settings.init)
         self.network = Network.of(settings, inputs, outputs, loss)
         self.rngs = [np.random.default_rng(0) for _ in range(n)]  # for initial weights and edits
-        self.noise = [torch.Generator() for _ in range(n)]  # for random activations
-        zeros = partial(torch.zeros, device=device, dtype=dtype)
-        stages, first = self.network.stages, founders(self.network, settings)
-        live = [len(units) for units in first[:-1]]
-        widths = [stored_width(units, stage.slots) for units, stage in zip(live, stages, strict=False)]
-        units = tuple(Units.empty(n, width) for width in (*widths, outputs))
-        for layer, mine in zip(units, first, strict=True):
-            for member in range(n):
-                layer.put(member, mine)
-        layout = self.network.layout((*widths, outputs))
-        whole = self.network.layout([stage.slots for stage in stages])
-        count = partial(np.zeros, n, dtype=np.int64)
-        self.state = State(
-            network=self.network,
-            units=units,
-            initial=whole.views(zeros(n, whole.size)),
-            layout=layout,
-            weights=zeros(n, layout.size),
-            moments=[zeros(n, layout.size) for _ in range(settings.optimizer.moments)],
-            updates=count(),
-            restarted=count(),
-            ids=count(),
-            cohorts=count(),
-            frozen=np.zeros(n, dtype=bool),
-            update_norms=np.zeros((n, len(stages))),
-            phases=((),) * n,
-            stored=np.zeros(n, dtype=bool),
-            traces=[zeros(n, sum(rule.traces for rule in settings.maintenance), width) for width in (*widths, outputs)],
-            shares=np.zeros((n, len(self.network.hidden))),
-        )
+        self.noise_rngs = [torch.Generator() for _ in range(n)]  # for random activations
+        self.state = blank_state(self.network, settings, n, torch.zeros(0, device=device, dtype=dtype))
 
     def __len__(self) -> int:
         return len(self.rngs)
@@ -172,19 +143,19 @@ class Population:
         self.check_begin(rngs, masks)
         state = self.state
         initial = [layer.clone() for layer in state.initial]
-        counters = {name: getattr(state, name).copy() for name in COUNTERS}
+        counters = {name: getattr(state, name).copy() for name in PER_LEARNER}
         phases = list(state.phases)
         units = {}
         for member, rng in rngs.items():
             first = founders(self.network, self.settings, masks.get(member))
             units[member] = (first, False)
             self.rngs[member], phases[member] = rng, ()
-            self.noise[member].manual_seed(int(rng.integers(2**63)))
+            self.noise_rngs[member].manual_seed(int(rng.integers(2**63)))
             draw_all(initial, member, len(first[-1]), rng, self.settings.init)
             for name, values in counters.items():
                 values[member] = {"ids": sum(map(len, first[:-1])), "cohorts": 1}.get(name, 0)
         state = replace(state, initial=initial, phases=tuple(phases), **counters)
-        self.state = self._replace_units(state, units)
+        self.state = with_units(state, units)
 
     def check_begin(self, rngs: Mapping[int, np.random.Generator], masks: Mapping[int, Slots]) -> None:
         """Raise what `begin` would, and change nothing."""
@@ -217,39 +188,7 @@ class Population:
                     f"Learner {member} has {have} classes; widen its head to at least that, not {wanted!r}."
                 )
             self._refuse_frozen(member)
-        most = max(len(state.initial[-1].weight[0]), *classes.values())
-        initial = [*state.initial[:-1], _more_rows(state.initial[-1], most)]
-        checkpoint = state.checkpoint and [*state.checkpoint[:-1], _more_rows(state.checkpoint[-1], most)]
-        units = {}
-        for member, wanted in classes.items():
-            *hidden, head = state.learner(member)
-            new = np.arange(len(head), wanted)
-            mine = initial[-1].of(member)
-            draws = [Draw(member, new, self.rngs[member])]
-            draw_units(initial[-1], draws, mine.weight.shape[1], self.settings.init)
-            units[member] = ((*hidden, head.join(newborn_units(new, int(state.updates[member]), new))), True)
-            if checkpoint:  # there, new classes wait with what they were drawn with
-                checkpoint[-1].weight[member, new] = mine.weight[new]
-                checkpoint[-1].vectors[member][:, new] = mine.vectors[:, new]
-        self.state = self._replace_units(replace(state, initial=initial, checkpoint=checkpoint), units)
-
-    def _replace_units(self, state: State, units: Mapping[int, tuple[tuple[Units, ...], bool]]) -> State:
-        """The state with other units of some members, and whether these keep what they have where there are both."""
-        following, sources = [], []
-        for layer, old in enumerate(state.units):
-            live = old.live.copy()
-            live[list(units)] = [len(learner[layer]) for learner, _ in units.values()]
-            slots = state.initial[layer].weight.shape[1]
-            width = int(live.max()) if layer == len(self.network.hidden) else stored_width(int(live.max()), slots)
-            source = resized(unchanged(old), width, -1)
-            made = old.at(source)
-            for member, (learner, keep) in units.items():
-                made.put(member, learner[layer])
-                if not keep:
-                    source[member] = -1
-            following.append(made)
-            sources.append(source)
-        return repack(state, following, sources)
+        self.state = widen_heads(state, classes, self.rngs, self.settings.init)
 
     def train(self, x: Tensor, y: Tensor, members: Sequence[int] | None = None) -> Scores:
         """Score each batch, then train on it, k batches in order.
@@ -270,7 +209,7 @@ class Population:
         members = self._named(members)
         x, y = self._check_data(x, y, members, "batch {0} of learner {1}")
         state = self.state
-        rows, store = self._rows(members)
+        rows, store = training_rows(state, members, self.noise_rngs, self.rngs)
         threads = self.threads if rows.weights.device.type == "cpu" else 1
         found = train_rows(rows, self.network.accept(x), y, state=state, regime=self._regime, threads=threads)
         store()
@@ -287,9 +226,8 @@ class Population:
         return Scores(accuracy, loss)
 
     def probe(self, x: Tensor, y: Tensor, members: Sequence[int] | None = None) -> Probe:
-        """Forward and backward over `x` [m, samples, inputs] and its targets `y`, changing nothing.
-
-        A learner whose loss is not finite is frozen.
+        """Forward and backward over `x` [m, samples, inputs] and its targets `y`; changes nothing, but for freezing
+        learners whose loss is not finite.
 
         Raises:
             InvalidData: as in `train`.
@@ -297,17 +235,17 @@ class Population:
         members = self._named(members)
         (x,), (y,) = self._check_data(x[None], y[None], members, "the probe batch of learner {1}")
         state, network = self.state, self.network
-        weights = state.weights if self._is_everybody(members) else state.weights[members]
+        weights = of_members(state.weights, members)
         layers, scratch = state.layout.views(weights), torch.empty_like(weights)
         gradients = state.layout.views(scratch)
         modes = self._modes(members)
         trace = forward(network, layers, network.accept(x), modes)
         logits = self._of_known_classes(trace.logits, members)
         losses, head = network.objective.losses(logits, y), network.objective.delta(logits, y)
-        errors: dict[int, Tensor] = {}
+        deltas: dict[int, Tensor] = {}
 
-        def keep(layer: int, error: Rows) -> None:
-            errors[layer] = error if isinstance(error, Tensor) else torch.stack(error)
+        def keep(layer: int, delta: Rows) -> None:
+            deltas[layer] = delta if isinstance(delta, Tensor) else torch.stack(delta)
 
         backward(network, layers, gradients, trace, head, modes, keep)
         state.frozen[np.array(members)[~torch.isfinite(losses).all(-1).cpu().numpy()]] = True
@@ -319,7 +257,7 @@ class Population:
             modes,
             trace.inputs,
             trace.saved,
-            [*(errors[layer] for layer in range(len(network.hidden))), head],
+            [*(deltas[layer] for layer in range(len(network.hidden))), head],
             {layer: mean_size(state, layers, members, layer) for layer in network.editable},
             scratch,
             y,
@@ -360,7 +298,7 @@ class Population:
                 f"The inputs are {given}; give a tensor ({len(members)}, samples, {self.network.inputs})."
             )
         state = self.state
-        weights = state.weights if self._is_everybody(members) else state.weights[members]
+        weights = of_members(state.weights, members)
         modes = [mode._replace(statistics="running") for mode in self._modes(members)]
         logits = forward(self.network, state.layout.views(weights), self.network.accept(x.to(weights)), modes).logits
         return self._of_known_classes(logits, members)
@@ -396,8 +334,8 @@ class Population:
         try:
             worths, spent = score_units(self.state, edits, probe, self.rngs)
             heirs = [member for member, edit in edits.items() if edit.selects and inherits(edit)]
-            signals = {} if probe is None else {member: probe.of(member) for member in heirs}
-            self.state = apply_edits(self.state, edits, worths, signals, self.rngs, self.settings.init)
+            sights = {} if probe is None else {member: probe.of(member) for member in heirs}
+            self.state = apply_edits(self.state, edits, worths, sights, self.rngs, self.settings.init)
         except BaseException:
             for member, generator in before.items():
                 self.rngs[member].bit_generator.state = generator
@@ -409,9 +347,6 @@ class Population:
             raise InvalidEdit(
                 "The probe is of another moment: learners have been trained or edited since; probe again."
             )
-
-    def _is_everybody(self, members: list[int]) -> bool:
-        return members == list(range(len(self)))
 
     def _refuse_frozen(self, member: int) -> None:
         if self.state.frozen[member]:
@@ -457,33 +392,3 @@ class Population:
 
     def _modes(self, members: list[int]) -> list[Mode]:
         return stage_modes(self.state, members, self.activation)
-
-    def _rows(self, members: list[int]) -> tuple[TrainingRows, Callable[[], None]]:
-        """What training changes of `members`, and a function that stores what became of it.
-
-        The population's own memory if that is all of it, else copies. Frozen learners are never stored.
-        """
-        state = self.state
-        mine = [self.noise[member] for member in members], [self.rngs[member] for member in members]
-        if self._is_everybody(members) and not state.frozen.any():
-            return TrainingRows(members, state.weights, state.moments, state.traces, state.shares, *mine), lambda: None
-        index = torch.tensor(members, device=state.weights.device)
-        flats = [state.weights, *state.moments, *state.traces]
-        rows = [flat[index] for flat in flats]
-        first = 1 + len(state.moments)
-        shares = state.shares[members]
-        kept = ~state.frozen[members]
-        keep = torch.from_numpy(kept).to(index.device)
-
-        def store() -> None:
-            for flat, row in zip(flats, rows, strict=True):
-                flat[index[keep]] = row[keep]
-            state.shares[np.array(members)[kept]] = shares[kept]
-
-        return TrainingRows(members, rows[0], rows[1:first], rows[first:], shares, *mine), store
-
-
-def _more_rows(layer: Layer, units: int) -> Layer:
-    """A copy of a layer [n, out, columns] with zeros for units up to the given number."""
-    more = units - layer.weight.shape[1]
-    return Layer(F.pad(layer.weight, (0, 0, 0, more)), F.pad(layer.vectors, (0, more)))

@@ -13,7 +13,7 @@ from plastic_env.errors import InvalidEdit
 from plastic_env.learner import diagnostics
 from plastic_env.learner.cohorts import CohortPoint, cohort_points, unit_parities
 from plastic_env.learner.normalisation import Crowd
-from plastic_env.learner.parameters import Layer
+from plastic_env.learner.parameters import Layer, of_members
 from plastic_env.learner.stages import Mode, Saved, Stage, by_unit
 from plastic_env.learner.state import State
 
@@ -34,7 +34,7 @@ class Probe:
     modes: list[Mode]  #: of the hidden layers
     inputs: list[Tensor]  #: what fed each layer: dense [m, batch, columns], conv [m, batch, height, width, channels]
     saved: list[Sequence[Saved]]  #: by the hidden layers
-    errors: list[Tensor]  #: dL/dz of each layer: dense [m, batch, units], conv [m, batch, height, width, units]
+    stage_deltas: list[Tensor]  #: dL/dz of each layer: dense [m, batch, units], conv [m, batch, height, width, units]
     weight_norms: dict[int, Tensor]  #: [m] mean |weight| of each editable layer
     parameter_gradients: Tensor  #: flat [m, size], in the state's layout
     targets: Tensor  #: [m, batch] labels, or [m, batch, outputs] values
@@ -57,7 +57,7 @@ class Probe:
     @property
     def deltas(self) -> list[Tensor]:
         """dL/dz of each layer [m, samples, units]; positions count as samples."""
-        return [by_unit(error) for error in self.errors]
+        return [by_unit(delta) for delta in self.stage_deltas]
 
     def features(self, layer: int) -> Tensor:
         """Post-activations of a hidden layer [m, samples, units]; positions and a unit's outputs count as samples."""
@@ -110,9 +110,9 @@ class Sight:
         """[samples, columns] what feeds a dense layer, the head included; padding included."""
         return self.probe.inputs[layer][self.row]
 
-    def errors(self, layer: int) -> Tensor:
+    def deltas(self, layer: int) -> Tensor:
         """[samples, units] dL/dz of a dense layer, the head included; padding included."""
-        return self.probe.errors[layer][self.row]
+        return self.probe.stage_deltas[layer][self.row]
 
     def column_means(self, layer: int) -> Tensor:
         """[columns] mean of what feeds each column of a layer's weights; padding included."""
@@ -192,12 +192,12 @@ def measure_removal(before: Probe, after: Probe, members: Sequence[int]) -> dict
         told = kept.any(1) & ((old >= 0) & ~kept).any(1)
         if not told.any():
             continue
-        features, later, errors = before.features(layer)[here], after.features(layer)[there], before.deltas[layer][here]
+        features, later, deltas = before.features(layer)[here], after.features(layer)[there], before.deltas[layer][here]
         moved = later.gather(2, torch.from_numpy(place).to(later.device)[:, None].expand(-1, features.shape[1], -1))
         removed, survived = (torch.from_numpy(m).to(features.device) for m in ((old >= 0) & ~kept, kept))
         found = [
             diagnostics.log_parity(diagnostics.active_fraction(features), removed, survived),
-            diagnostics.log_parity(errors.abs().mean(1), removed, survived),
+            diagnostics.log_parity(deltas.abs().mean(1), removed, survived),
             diagnostics.survivor_stability(features * survived[:, None], moved * survived[:, None]),
         ]
         table[told, :, at] = torch.stack(found, 1).double().cpu().numpy()[told]
@@ -279,10 +279,7 @@ def _contributions(probe: Probe, layer: int) -> Tensor:
     """[m, units] what each unit of a hidden layer contributes to the next one."""
     state, upper = probe.state, probe.state.network.stages[layer + 1]
     outgoing = state.layout.views(state.weights)[layer + 1].blocks(upper.block).mT
-    everybody = probe.members == list(range(len(outgoing)))
-    return diagnostics.contribution(
-        fed(upper, probe.inputs[layer + 1]), outgoing if everybody else outgoing[probe.members]
-    )
+    return diagnostics.contribution(fed(upper, probe.inputs[layer + 1]), of_members(outgoing, probe.members))
 
 
 def _count_layer(probe: Probe, layer: int, crowds: np.ndarray) -> dict[str, np.ndarray]:

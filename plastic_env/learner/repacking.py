@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plastic_env.learner.parameters import Layer, pick
-from plastic_env.learner.state import State, Units
+from plastic_env.learner.parameters import Layer, of_live, pick
+from plastic_env.learner.state import State, Units, resized, stored_width
 
 Source = np.ndarray  # [n, width] each stored unit's position before, or -1 for one that starts anew or doesn't exist
 
@@ -33,7 +33,7 @@ def repack(
         layout=layout,
         weights=state.weights.new_empty(len(state.weights), layout.size),
         moments=[flat.new_empty(len(flat), layout.size) for flat in state.moments],
-        traces=[_carry(*layer) for layer in zip(state.traces, sources, strict=True)],
+        unit_memory=[_carry(*layer) for layer in zip(state.unit_memory, sources, strict=True)],
     )
     device = state.weights.device
     axes = [_Axis.of(*layer, device) for layer in zip(state.units, units, sources, strict=True)]
@@ -47,12 +47,31 @@ def repack(
     return following
 
 
-def _carry(trace: Tensor, source: Source) -> Tensor:
-    """Traces [n, rows, width] of kept units in their new order; 0 for all others."""
-    if not trace.shape[1]:
-        return trace.new_zeros(len(trace), 0, source.shape[1])
-    index = torch.from_numpy(source).to(trace.device)[:, None].expand(-1, trace.shape[1], -1)
-    return torch.where(index >= 0, trace.gather(2, index.clamp_min(0)), 0.0)
+def with_units(state: State, units: Mapping[int, tuple[tuple[Units, ...], bool]]) -> State:
+    """The state with other units of some members, and whether these keep what they have where there are both."""
+    following, sources = [], []
+    for layer, old in enumerate(state.units):
+        live = old.live.copy()
+        live[list(units)] = [len(mine[layer]) for mine, _ in units.values()]
+        slots = state.initial[layer].weight.shape[1]
+        width = int(live.max()) if layer == len(state.network.hidden) else stored_width(int(live.max()), slots)
+        source = resized(unchanged(old), width, -1)
+        made = old.at(source)
+        for member, (mine, keep) in units.items():
+            made.put(member, mine[layer])
+            if not keep:
+                source[member] = -1
+        following.append(made)
+        sources.append(source)
+    return repack(state, following, sources)
+
+
+def _carry(memory: Tensor, source: Source) -> Tensor:
+    """The memory [n, rows, width] of kept units in their new order; 0 for all others."""
+    if not memory.shape[1]:
+        return memory.new_zeros(len(memory), 0, source.shape[1])
+    index = torch.from_numpy(source).to(memory.device)[:, None].expand(-1, memory.shape[1], -1)
+    return torch.where(index >= 0, memory.gather(2, index.clamp_min(0)), 0.0)
 
 
 class _Places(NamedTuple):
@@ -66,8 +85,8 @@ class _Places(NamedTuple):
 class _Axis:
     """What becomes of the units of a layer.
 
-    source: [n, width] position before, where it isn't the same. slot: [n, width], 0 where there is no unit.
-    exists: [n, width] bool.
+    source: [n, width] position before; of units that start anew, and at padding, their own.
+    slot: [n, width], -1 where there is no unit.
     moved: units that are elsewhere than before, and where they were. cleared: places, among those that there were
     before, of nobody who is kept.
     born: units that start anew, and their slots.
@@ -75,7 +94,6 @@ class _Axis:
 
     source: Tensor
     slot: Tensor
-    exists: Tensor
     moved: tuple[_Places, Tensor] | None
     cleared: _Places | None
     born: tuple[_Places, Tensor] | None
@@ -97,8 +115,7 @@ class _Axis:
         cleared = places(~kept & (here < old.slot.shape[1]), source)
         return _Axis(
             on(np.where(kept, source, here)),
-            on(new.slot.clip(0)),
-            on(new.exists),
+            on(new.slot),
             places(kept & (source != here), source),
             None if cleared is None else cleared[0],
             places(new.exists & ~kept, new.slot),
@@ -146,8 +163,7 @@ def _begin_rows(new: Layer, start: Layer, born: _Places, slot: Tensor, below: _A
     """Incoming weights and vectors of units that start anew."""
     rows = pick(start.weight, born.learner, slot)  # [born, slots below * block]
     if below is not None:
-        index = below.slot[born.learner][..., None].expand(-1, -1, block)
-        rows = rows.unflatten(1, (-1, block)).gather(1, index).mul_(below.exists[born.learner][..., None]).flatten(1)
+        rows = of_live(rows.unflatten(1, (-1, block)), below.slot[born.learner]).flatten(1)
     new.weight[born] = rows
     new.vectors.mT[born] = start.vectors.mT[born.learner, slot]
 
@@ -155,6 +171,4 @@ def _begin_rows(new: Layer, start: Layer, born: _Places, slot: Tensor, below: _A
 def _begin_columns(new: Layer, start: Layer, born: _Places, slot: Tensor, above: _Axis, block: int) -> None:
     """Outgoing weights of units that start anew."""
     columns = start.blocks(block).transpose(1, 2)[born.learner, slot]  # [born, slots above, block]
-    index = above.slot[born.learner][..., None].expand(-1, -1, block)
-    columns = columns.gather(1, index).mul_(above.exists[born.learner][..., None])
-    new.blocks(block).transpose(1, 2)[born] = columns
+    new.blocks(block).transpose(1, 2)[born] = of_live(columns, above.slot[born.learner])

@@ -10,31 +10,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plastic_env.errors import InvalidSetting, is_whole
+from plastic_env.errors import InvalidSetting, check_number, is_whole
+from plastic_env.learner.jitter import Jitter, init_half_widths
 from plastic_env.learner.maintenance import (
-    Births,
-    Jitter,
-    Rule,
+    MaintenanceRule,
+    Reborn,
     Stretch,
     Upkeep,
-    check_number,
-    init_half_widths,
-    live_parameters,
+    live_columns,
 )
+from plastic_env.learner.masks import live_parameters
 from plastic_env.learner.parameters import BIAS, INITS, draw
-from plastic_env.learner.penalties import live_columns
 from plastic_env.learner.repacking import unchanged
 
 if TYPE_CHECKING:
     from plastic_env.learner.network import Trace
     from plastic_env.learner.state import State
 
-UTILITY, AGE = range(2)  # rows of continual backprop's traces
+UTILITY, AGE = range(2)  # rows of continual backprop's unit memory
 NOTES = 64  # updates whose contributions may wait until they are added to the utility
 
 
 @dataclass(frozen=True)
-class ContinualBackprop(Rule):
+class ContinualBackprop(MaintenanceRule):
     """Continual backprop (Dohare et al. 2024, Nature 632, 768-774), in all editable layers.
 
     A unit's contribution utility follows u <- eta u + (1 - eta) mean|h| sum|w_out|, h being what it gave in the
@@ -56,11 +54,11 @@ class ContinualBackprop(Rule):
     eta: float = 0.99
     maturity: int = 100
 
-    traces = 2
+    memory_rows = 2
 
     def __post_init__(self) -> None:
         check_number(self, "rho", 0, 1)
-        check_number(self, "eta", 0, 1, closed=False)
+        check_number(self, "eta", 0, 1, ends="[)")
         if not is_whole(self.maturity):
             raise InvalidSetting(f"ContinualBackprop has maturity={self.maturity!r}; give a whole number of updates.")
 
@@ -81,32 +79,32 @@ class _Replacing(Upkeep):
         self.stretch, self.rule, self.editable = stretch, rule, stretch.state.network.editable
         self.utility = {at: _Utility(stretch, at, 1 - rule.eta) for at in self.editable}
         self.exists = {at: stretch.state.units[at].exists[stretch.members] for at in self.editable}
-        self.ages = {at: stretch.traces[at][:, AGE].cpu().numpy().astype(np.int64) for at in self.editable}
-        self.growth, self.step = np.zeros_like(stretch.shares), 0
+        self.ages = {at: stretch.unit_memory[at][:, AGE].cpu().numpy().astype(np.int64) for at in self.editable}
+        self.growth, self.step = np.zeros_like(stretch.due_units), 0
         self.ripe = dict.fromkeys(self.editable, 0.0)
 
-    def weights(self, step: int, trace: Trace) -> list[Births]:
-        self.step, shares = step, self.stretch.shares
+    def weights(self, step: int, trace: Trace) -> list[Reborn]:
+        self.step, due = step, self.stretch.due_units
         for at in self.editable:
             self.utility[at].note(trace.inputs[at + 1])
             if step >= self.ripe[at]:
                 self._count(at)
-        shares += self.growth
-        if not shares.size or shares.max() < 1:
+        due += self.growth
+        if not due.size or due.max() < 1:
             return []
-        found = [self._replace(at) for at in self.editable if shares[:, at].max() >= 1]
-        return [births for births in found if births is not None]
+        found = [self._replace(at) for at in self.editable if due[:, at].max() >= 1]
+        return [reborn for reborn in found if reborn is not None]
 
-    def reborn(self, births: Births) -> None:
-        if births.layer in self.ages:
-            self.ages[births.layer][births.row, births.position] = -self.step - 1
-            self.ripe[births.layer] = self.step + 1
+    def reborn(self, reborn: Reborn) -> None:
+        if reborn.layer in self.ages:
+            self.ages[reborn.layer][reborn.row, reborn.position] = -self.step - 1
+            self.ripe[reborn.layer] = self.step + 1
 
     def finish(self, updates: int) -> None:
         for at, ages in self.ages.items():
             self.utility[at].work_in()
-            trace = self.stretch.traces[at][:, AGE]
-            trace.copy_(torch.from_numpy((ages + updates) * self.exists[at]))
+            memory = self.stretch.unit_memory[at][:, AGE]
+            memory.copy_(torch.from_numpy((ages + updates) * self.exists[at]))
 
     def _mature(self, at: int) -> np.ndarray:
         """[m, width] bool, after this update."""
@@ -119,11 +117,11 @@ class _Replacing(Upkeep):
         young = self.ages[at][self.exists[at] & ~mature]
         self.ripe[at] = self.rule.maturity - young.max() if young.size else np.inf
 
-    def _replace(self, at: int) -> Births | None:
+    def _replace(self, at: int) -> Reborn | None:
         """Who is to be replaced in a layer, and their fresh weights."""
-        shares, mature = self.stretch.shares[:, at], self._mature(at)
-        due = np.minimum(shares.astype(np.int64), mature.sum(1))
-        shares -= due
+        account, mature = self.stretch.due_units[:, at], self._mature(at)
+        due = np.minimum(account.astype(np.int64), mature.sum(1))
+        account -= due
         rows = np.flatnonzero(due)
         if not rows.size:
             return None
@@ -138,7 +136,7 @@ class _Replacing(Upkeep):
             draw(self.stretch.rngs[row], half_width, (count, columns))
             for row, count in zip(rows.tolist(), counts.tolist(), strict=True)
         ]
-        return Births(at, rows.repeat(counts), positions, np.concatenate(fresh))
+        return Reborn(at, rows.repeat(counts), positions, np.concatenate(fresh))
 
 
 class _Utility:
@@ -148,7 +146,7 @@ class _Utility:
     """
 
     def __init__(self, stretch: Stretch, layer: int, rate: float) -> None:
-        self.running, self.rate = stretch.traces[layer][:, UTILITY], rate
+        self.running, self.rate = stretch.unit_memory[layer][:, UTILITY], rate
         self.stage, self.weight = stretch.state.network.stages[layer + 1], stretch.layers[layer + 1].weight
         self.room = torch.empty_like(self.weight)
         self.active: list[Tensor] = []
@@ -172,14 +170,14 @@ class _Utility:
         self.feeding.clear()
 
 
-def replace_units(stretch: Stretch, births: Births, moments: list[Tensor]) -> None:
+def replace_units(stretch: Stretch, reborn: Reborn, moments: list[Tensor]) -> None:
     """Write replaced units into weights and moments [m, P]: fresh incoming weights, bias 0, all else as at the start;
     outgoing weights 0, moments 0."""
-    state, (at, row, position, _) = stretch.state, births
+    state, (at, row, position, _) = stretch.state, reborn
     places = state.layout.of_units(at, position) + state.layout.size * row[:, None]  # [units, their parameters]
     index = torch.from_numpy(places).to(stretch.weights.device)
     values = stretch.weights.new_zeros(places.shape)
-    fresh = live_columns(stretch, births)
+    fresh = live_columns(stretch, reborn)
     columns = fresh.shape[1]
     values[:, :columns] = fresh
     initial = state.initial[at].vectors
@@ -215,7 +213,7 @@ def enter_newborns(state: State, replaced: Sequence[Replaced]) -> State:
     if not replaced:
         return state
     units = list(state.units)
-    for layer in {births.layer for births in replaced}:
+    for layer in {some.layer for some in replaced}:
         units[layer] = units[layer].at(unchanged(units[layer]))  # a copy
     ids, cohorts, latest = state.ids.copy(), state.cohorts.copy(), np.full(len(state.ids), -1)
     initial = [layer.clone() for layer in state.initial]
@@ -238,7 +236,7 @@ def enter_newborns(state: State, replaced: Sequence[Replaced]) -> State:
 
 
 @dataclass(frozen=True)
-class ContinuousCBP(Rule):
+class ContinuousCBP(MaintenanceRule):
     """Continuous continual backprop (McCutcheon et al., submitted to ICLR 2026), in all editable layers.
 
     A unit's utility follows u <- eta u + (1 - eta) s, s being its mean |dL/dw_in| over the layer's mean of that; it
@@ -260,14 +258,14 @@ class ContinuousCBP(Rule):
     eta: float = 0.9
     every: int = 100
 
-    traces = 1
+    memory_rows = 1
     needs_gradients = True
 
     def __post_init__(self) -> None:
         check_number(self, "rho", 0, 1)
-        check_number(self, "eta", 0, 1, closed=False)
+        check_number(self, "eta", 0, 1, ends="[)")
         for name in ("kappa", "theta"):
-            check_number(self, name, 0, np.inf)
+            check_number(self, name, 0)
         if not is_whole(self.every, 1):
             raise InvalidSetting(f"ContinuousCBP has every={self.every!r}; give a whole number of at least 1.")
 
@@ -277,7 +275,7 @@ class ContinuousCBP(Rule):
 
 
 class _Blending(Upkeep):
-    """Traces hold utilities as distances from 1, at which newborns start."""
+    """The memory holds utilities as distances from 1, at which newborns start."""
 
     def __init__(self, stretch: Stretch, rule: ContinuousCBP) -> None:
         self.stretch, self.rule = stretch, rule
@@ -295,9 +293,9 @@ class _Blending(Upkeep):
             exists, size = self.exists[at], views[at].weight.abs().sum(-1)  # as many columns for all: no mean needed
             mean = size.sum(1, keepdim=True).div_(exists.sum(1, keepdim=True))
             score = size.div_(mean.clamp_min_(torch.finfo(size.dtype).tiny)).sub_(1).mul_(exists)
-            self.stretch.traces[at][:, 0].lerp_(score, 1 - self.rule.eta)
+            self.stretch.unit_memory[at][:, 0].lerp_(score, 1 - self.rule.eta)
 
-    def weights(self, step: int, trace: Trace) -> list[Births]:
+    def weights(self, step: int, trace: Trace) -> list[Reborn]:
         due = np.flatnonzero((self.stretch.updates + step + 1) % self.rule.every == 0)
         if due.size:
             self._blend(due)
@@ -311,11 +309,11 @@ class _Blending(Upkeep):
         fresh = state.layout.views(self.jitter.draw(due.tolist()))
         layers = self.stretch.layers
         for at in self.editable:
-            trace = self.stretch.traces[at]
-            distance = trace[rows, 0] + (1 - self.rule.theta)
+            memory = self.stretch.unit_memory[at]
+            distance = memory[rows, 0] + (1 - self.rule.theta)
             share = torch.exp(distance * -self.rule.kappa).clamp_max_(1).mul_(self.rule.rho)  # [due, width]
             weight = layers[at].weight
             weight[rows] = torch.lerp(weight[rows], fresh[at].weight, share[:, :, None])
             block = state.network.blocks[at + 1]
             layers[at + 1].weight[rows] *= (1 - share).repeat_interleave(block, 1)[:, None]
-            trace[rows] = 0
+            memory[rows] = 0

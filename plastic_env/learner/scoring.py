@@ -10,9 +10,9 @@ from torch import Tensor
 
 from plastic_env.errors import InvalidEdit
 from plastic_env.learner.edits import Edit, requests
-from plastic_env.learner.parameters import Layer, pick
+from plastic_env.learner.parameters import Layer, of_live, pick
 from plastic_env.learner.probing import Probe
-from plastic_env.learner.selection import Rule, find_rule, score
+from plastic_env.learner.selection import SelectionRule, find_rule, score
 from plastic_env.learner.state import State
 from plastic_env.learner.transaction import Worths
 from plastic_env.learner.views import CandidateView, LiveView
@@ -30,7 +30,7 @@ def score_units(
         InvalidEdit: there is no probe, or a rule returned something that can't be compared.
     """
     # kind by kind and layer by layer: the order of a learner's random draws must not depend on its neighbours
-    asked: dict[tuple[str, int, Rule], list[int]] = {}
+    asked: dict[tuple[str, int, SelectionRule], list[int]] = {}
     wanted = requests(edits, state)
     for kind, table in wanted.items():
         asking = np.flatnonzero(table.any(1)).tolist()
@@ -98,7 +98,7 @@ def candidate_view(
         upper=upper,
         mode=probe.candidate_mode(layer, probe.rows(members)),
         below=probe.seen(probe.inputs[layer], members),
-        above=probe.seen(probe.errors[layer + 1], members),
+        above=probe.seen(probe.stage_deltas[layer + 1], members),
         into=Layer(weight, into.vectors.mT[learner, slots].mT),
         wire=wire,
         places=places,
@@ -116,6 +116,5 @@ def _padded(mask: np.ndarray) -> np.ndarray:
 
 def _of_live(state: State, weight: Tensor, layer: int, members: list[int]) -> Tensor:
     """The weights [m, u, slots of `layer`, block] from or to live units only, in stored order, padded with zeros."""
-    slot = torch.from_numpy(state.units[layer].slot[members]).to(weight.device)[:, None, :, None]
-    index = slot.clamp_min(0).expand(-1, weight.shape[1], -1, weight.shape[3])
-    return weight.gather(2, index).mul_(slot >= 0)
+    slot = torch.from_numpy(state.units[layer].slot[members]).to(weight.device)
+    return of_live(weight, slot[:, None])

@@ -17,7 +17,7 @@ from plastic_env.errors import InvalidEdit, look_up
 from plastic_env.learner.diagnostics import active_fraction, contribution, redo_scores
 from plastic_env.learner.views import LayerView
 
-Rule = Callable[[LayerView], Tensor]  # -> worth [m, u]
+SelectionRule = Callable[[LayerView], Tensor]  # -> worth [m, u]
 
 
 def activation(view: LayerView) -> Tensor:
@@ -60,7 +60,7 @@ def redo(view: LayerView) -> Tensor:
 
 
 def dead(view: LayerView) -> Tensor:
-    """Fraction of samples on which a unit is not zero: units that never are go first."""
+    """Fraction of samples on which a unit is not zero: units that are always zero go first."""
     return (view.activation != 0).to(view.activation.dtype).mean(-2)
 
 
@@ -81,8 +81,13 @@ def youngest(view: LayerView) -> Tensor:
     return -view.ids
 
 
-GROW_RULES: dict[str, Rule] = {"activation": activation, "gradient": gradient, "gradmax": gradmax, "random": random}
-PRUNE_RULES: dict[str, Rule] = {
+GROW_RULES: dict[str, SelectionRule] = {
+    "activation": activation,
+    "gradient": gradient,
+    "gradmax": gradmax,
+    "random": random,
+}
+PRUNE_RULES: dict[str, SelectionRule] = {
     "magnitude": magnitude,
     "taylor": taylor,
     "activation": activation,
@@ -93,10 +98,10 @@ PRUNE_RULES: dict[str, Rule] = {
     "oldest": oldest,
     "youngest": youngest,
 }
-RULES: dict[str, dict[str, Rule]] = {"grow": GROW_RULES, "prune": PRUNE_RULES, "recycle": PRUNE_RULES}
+RULES: dict[str, dict[str, SelectionRule]] = {"grow": GROW_RULES, "prune": PRUNE_RULES, "recycle": PRUNE_RULES}
 
 
-def find_rule(kind: str, rule: str | Rule) -> Rule:
+def find_rule(kind: str, rule: str | SelectionRule) -> SelectionRule:
     """The rule called `rule` for edits of this kind; a function is returned as it is.
 
     Raises:
@@ -105,7 +110,7 @@ def find_rule(kind: str, rule: str | Rule) -> Rule:
     return rule if callable(rule) else look_up(RULES[kind], rule, f"{kind} rule")
 
 
-def score(rule: Rule, view: LayerView) -> np.ndarray:
+def score(rule: SelectionRule, view: LayerView) -> np.ndarray:
     """The rule's worths [m, u], checked.
 
     Raises:

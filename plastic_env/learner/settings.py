@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from plastic_env.errors import InvalidSetting, is_whole, look_up
+from plastic_env.errors import InvalidSetting, check_number, is_whole, look_up
 from plastic_env.learner.activations import ACTIVATIONS
 from plastic_env.learner.maintenance import Maintenance
 from plastic_env.learner.normalisation import NORMS
@@ -85,21 +85,24 @@ class LearnerSettings:
         if not isinstance(self.hidden, (tuple, list)) or not all(
             isinstance(spec, (Dense, Conv, str)) or is_whole(spec, 1) for spec in self.hidden
         ):
-            raise InvalidSetting(f"hidden is {self.hidden!r}; give a tuple of positive whole numbers, Dense and Conv.")
+            raise InvalidSetting(
+                f"hidden is {self.hidden!r}; give a tuple of positive whole numbers, Dense(...), Conv(...) and layers "
+                "written down, such as 'conv32_kernel5'."
+            )
         object.__setattr__(self, "hidden", tuple(_shortest(spec) for spec in self.hidden))
         if not self.slots:
             raise InvalidSetting(f"hidden is {self.hidden!r}; at least one layer must be editable.")
-        if isinstance(self.live, bool) or not isinstance(self.live, (int, float)) or not 0 < self.live <= 1:
-            raise InvalidSetting(f"live is {self.live!r}; give a fraction in (0, 1].")
+        check_number(self, "live", 0, 1, ends="(]")
         if isinstance(self.optimizer, type) or not hasattr(self.optimizer, "schedule"):
             raise InvalidSetting(
-                f"optimizer is {self.optimizer!r}; give plastic_env.Adam(...) or plastic_env.SGD(...)."
+                f"optimizer is {self.optimizer!r}; give plastic_env.Adam(...), plastic_env.SGD(...) or "
+                "plastic_env.UPGD(...)."
             )
         self._check_maintenance()
 
     def _check_maintenance(self) -> None:
         rules = self.maintenance
-        if not isinstance(rules, (tuple, list)) or any(isinstance(r, type) or not hasattr(r, "prepare") for r in rules):
+        if not isinstance(rules, (tuple, list)) or any(isinstance(r, type) or not hasattr(r, "dress") for r in rules):
             raise InvalidSetting(f"maintenance is {rules!r}; give a tuple of rules, such as (L2Init(1e-2),).")
         object.__setattr__(self, "maintenance", tuple(rules))
         if len({type(rule) for rule in rules}) < len(rules):

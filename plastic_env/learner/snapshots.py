@@ -20,7 +20,7 @@ from plastic_env.errors import InvalidSnapshot
 from plastic_env.files import write_atomically
 from plastic_env.learner.parameters import Layer
 from plastic_env.learner.population import Population
-from plastic_env.learner.state import COUNTERS, UNIT_FIELDS, State, Units
+from plastic_env.learner.state import PER_LEARNER, UNIT_FIELDS, State, Units
 from plastic_env.learner.trainability import TRAINABILITY, Phase
 
 HEADER = b"plastic_env snapshot 4\n"
@@ -71,14 +71,14 @@ def capture(population: Population, members: Sequence[int] | None = None) -> Cap
         "widths": list(state.layout.widths[1:]),
         "weights": state.weights[rows],
         "moments": [flat[rows] for flat in state.moments],
-        "traces": [trace[rows] for trace in state.traces],
+        "unit_memory": [layer[rows] for layer in state.unit_memory],
         **{name: [[t[rows] for t in layer] for layer in found] for name, found in layers.items()},
-        **{name: torch.from_numpy(getattr(state, name)[rows]) for name in COUNTERS},
+        **{name: torch.from_numpy(getattr(state, name)[rows]) for name in PER_LEARNER},
         "units": [
             torch.from_numpy(np.stack([getattr(units, name)[rows] for name in UNIT_FIELDS])) for units in state.units
         ],
         "phases": [list(state.phases[member]) for member in rows],
-        "noise": [population.noise[member].get_state() for member in rows],
+        "noise": [population.noise_rngs[member].get_state() for member in rows],
         "generators": [json.dumps(population.rngs[member].bit_generator.state) for member in rows],
     }
 
@@ -106,12 +106,12 @@ def restore(population: Population, captured: Captured) -> None:
         layout=population.network.layout(captured["widths"]),
         weights=captured["weights"].to(like, copy=True),
         moments=[flat.to(like, copy=True) for flat in captured["moments"]],
-        traces=[trace.to(like, copy=True) for trace in captured["traces"]],
+        unit_memory=[layer.to(like, copy=True) for layer in captured["unit_memory"]],
         phases=tuple(tuple(map(_phase, member)) for member in captured["phases"]),
         checkpoint=[Layer(*(t.to(like, copy=True) for t in layer)) for layer in captured["checkpoint"]] or None,
-        **{name: captured[name].numpy().copy() for name in COUNTERS},
+        **{name: captured[name].numpy().copy() for name in PER_LEARNER},
     )
-    for generator, noise in zip(population.noise, captured["noise"], strict=True):
+    for generator, noise in zip(population.noise_rngs, captured["noise"], strict=True):
         generator.set_state(noise)
     for rng, text in zip(population.rngs, captured["generators"], strict=True):
         rng.bit_generator.state = json.loads(text)

@@ -78,11 +78,15 @@ class DenseStage:
         saved = _activate(self.linear(layer, x), layer.vectors, self.norm, mode, spatial=0)
         return saved.features, (saved,)
 
-    def undo(self, delta: Tensor, saved: Sequence[Saved], layer: Layer, gradients: Layer | None, mode: Mode) -> Tensor:
+    def backward_nonlinear(
+        self, delta: Tensor, saved: Sequence[Saved], layer: Layer, gradients: Layer | None, mode: Mode
+    ) -> Tensor:
         """dL/dz [n, batch, units] from dL/d outputs; writes the gradients of gain and shift."""
         return _deactivate(delta, saved[0], layer, self.norm, gradients, mode, spatial=0)
 
-    def backward(self, layer: Layer, delta: Rows, x: Tensor, gradients: Layer | None, below: bool) -> Tensor | None:
+    def backward_linear(
+        self, layer: Layer, delta: Rows, x: Tensor, gradients: Layer | None, below: bool
+    ) -> Tensor | None:
         """Write the gradients of weights and biases; return dL/dx [n, batch, columns] if `below` asks for it."""
         assert isinstance(delta, Tensor)
         if gradients is not None:
@@ -133,7 +137,7 @@ class ConvStage:
 
     def forward(self, layer: Layer, x: Tensor, mode: Mode) -> tuple[Tensor, Sequence[Saved]]:
         """Outputs [n, batch, height, width, units * outputs], and what is left behind."""
-        outputs, traces = [], []
+        outputs, left = [], []
         for row, mine in enumerate(x):
             weight, bias = self._kernel(layer, row), layer.vectors[row, BIAS]
             z = F.conv2d(mine.permute(0, 3, 1, 2), weight, bias, padding=self.kernel // 2)
@@ -143,32 +147,34 @@ class ConvStage:
                 maxima, windows = F.max_pool2d(out.permute(0, 3, 1, 2), self.pool, return_indices=True)
                 out, saved = maxima.permute(0, 2, 3, 1), saved._replace(windows=windows)
             outputs.append(out)
-            traces.append(saved)
-        return torch.stack(outputs) if len(outputs) > 1 else outputs[0][None], traces
+            left.append(saved)
+        return torch.stack(outputs) if len(outputs) > 1 else outputs[0][None], left
 
-    def undo(
+    def backward_nonlinear(
         self, delta: Tensor, saved: Sequence[Saved], layer: Layer, gradients: Layer | None, mode: Mode
     ) -> list[Tensor]:
         """dL/dz [batch, height, width, units] of each learner; writes the gradients of gain and shift."""
         if delta.ndim == 3:  # the stage above is dense
             delta = delta.unflatten(2, (-1, *self.pooled)).movedim(2, -1)
         deltas = []
-        for row, trace in enumerate(saved):
+        for row, its in enumerate(saved):
             mine = delta[row]
-            if trace.windows is not None:
-                mine = self._unpool(mine, trace)
+            if its.windows is not None:
+                mine = self._unpool(mine, its)
             grads = None if gradients is None else gradients.of(row)
-            deltas.append(_deactivate(mine, trace, layer.of(row), self.norm, grads, mode.of(row), spatial=2))
+            deltas.append(_deactivate(mine, its, layer.of(row), self.norm, grads, mode.of(row), spatial=2))
         return deltas
 
-    def backward(self, layer: Layer, delta: Rows, x: Tensor, gradients: Layer | None, below: bool) -> Tensor | None:
+    def backward_linear(
+        self, layer: Layer, delta: Rows, x: Tensor, gradients: Layer | None, below: bool
+    ) -> Tensor | None:
         """Write the gradients of weights and biases; return dL/dx [n, batch, height, width, channels] if asked."""
         found, pad, want = [], [self.kernel // 2] * 2, gradients is not None
         for row, mine in enumerate(x):
             weight = self._kernel(layer, row)
-            images, errors = (t.permute(0, 3, 1, 2) for t in (mine, delta[row]))
+            images, deltas = (t.permute(0, 3, 1, 2) for t in (mine, delta[row]))
             dx, dw, db = torch.ops.aten.convolution_backward(
-                errors, images, weight, [len(weight)], [1, 1], pad, [1, 1], False, [0, 0], 1, [below, want, want]
+                deltas, images, weight, [len(weight)], [1, 1], pad, [1, 1], False, [0, 0], 1, [below, want, want]
             )
             if gradients is not None:
                 gradients.weight[row].copy_(dw.flatten(1))
@@ -186,10 +192,10 @@ class ConvStage:
     def _kernel(self, layer: Layer, row: int) -> Tensor:
         return layer.weight[row].unflatten(1, (-1, self.kernel, self.kernel))  # [units, channels, kernel, kernel]
 
-    def _unpool(self, delta: Tensor, trace: Saved) -> Tensor:
-        errors, features, pool = delta.permute(0, 3, 1, 2), trace.features.permute(0, 3, 1, 2), [self.pool] * 2
+    def _unpool(self, delta: Tensor, saved: Saved) -> Tensor:
+        deltas, features, pool = delta.permute(0, 3, 1, 2), saved.features.permute(0, 3, 1, 2), [self.pool] * 2
         spread = torch.ops.aten.max_pool2d_with_indices_backward(
-            errors, features, pool, pool, [0, 0], [1, 1], False, trace.windows
+            deltas, features, pool, pool, [0, 0], [1, 1], False, saved.windows
         )
         return spread.permute(0, 2, 3, 1)
 
@@ -198,7 +204,7 @@ Stage = DenseStage | ConvStage
 
 
 def by_unit(t: Tensor, outputs: int = 1) -> Tensor:
-    """[n, samples, units] of features or errors: positions, and the outputs of a unit, count as further samples."""
+    """[n, samples, units] of features or deltas: positions, and the outputs of a unit, count as further samples."""
     flat = t.flatten(1, -2)
     return flat if outputs == 1 else flat.unflatten(-1, (-1, outputs)).movedim(-1, 1).flatten(1, 2)
 

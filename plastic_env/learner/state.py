@@ -1,4 +1,4 @@
-"""All that a population is, as one record: what training changes, what edits replace, what is compared.
+"""All that a population is, as one record: what training changes, and what edits replace.
 
 Edits never write into a state: they build the next one, which takes its place once it is whole.
 """
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from plastic_env.learner.network import Network
-from plastic_env.learner.parameters import Layer, Layout, pick
+from plastic_env.learner.parameters import Layer, Layout, of_live, pick
 from plastic_env.learner.trainability import Phase
 
 ROUND_WIDTH = 8  # stored widths are rounded up: matrix kernels like multiples of 8
@@ -28,7 +28,7 @@ class Units:
 
     slot: np.ndarray  #: place in the layer, 0 .. capacity - 1
     id: np.ndarray  #: never used twice in a learner's life
-    cohort: np.ndarray  #: 0 for those present from the start, then one number per edit
+    cohort: np.ndarray  #: 0 for those present from the start, then one number per edit or update that bore units
     born: np.ndarray  #: the learner's updates at birth
     clock: np.ndarray  #: the learner's updates when the unit's optimizer state was started
 
@@ -84,7 +84,7 @@ UNIT_FIELDS = ("slot", "id", "cohort", "born", "clock")
 EMPTY = (-1, -1, -1, 0, 0)  # what stands in their place where there is no unit
 
 
-COUNTERS = (
+PER_LEARNER = (
     "updates",
     "restarted",
     "ids",
@@ -92,7 +92,7 @@ COUNTERS = (
     "frozen",
     "update_norms",
     "stored",
-    "shares",
+    "due_units",
 )  # arrays [n, ...] of a State
 
 
@@ -113,8 +113,8 @@ class State:
     frozen: [n] True once a learner has diverged.
     update_norms: [n, layers] mean |change| of each layer's weights in the latest update.
     phases: per learner, the trainability rules in force.
-    traces: per layer [n, rows, width], what maintenance keeps of each unit; 0 for newborns and at padding.
-    shares: [n, hidden layers] fractions of units that maintenance is still to replace.
+    unit_memory: per layer [n, rows, width], what maintenance keeps of each unit; 0 for newborns and at padding.
+    due_units: [n, hidden layers] how many units maintenance is still to replace, fractions included.
     stored: [n] whether a learner has stored its weights; checkpoint: what it stored, for all slots like `initial`.
     """
 
@@ -132,8 +132,8 @@ class State:
     update_norms: np.ndarray
     phases: tuple[tuple[Phase, ...], ...]
     stored: np.ndarray
-    traces: list[Tensor]
-    shares: np.ndarray
+    unit_memory: list[Tensor]
+    due_units: np.ndarray
     checkpoint: list[Layer] | None = None
 
     @property
@@ -142,7 +142,7 @@ class State:
         return tuple(self.network.hidden[layer].slots for layer in self.network.editable)
 
     @cached_property
-    def start(self) -> Tensor:
+    def live_initial(self) -> Tensor:
         """[n, P] the initial weights of the live units, laid out as they are; 0 at padding."""
         flat, below = torch.zeros_like(self.weights), None
         learner = torch.arange(len(flat), device=flat.device)[:, None]
@@ -151,15 +151,13 @@ class State:
             exists, slot = slot >= 0, slot.clamp_min(0)
             rows = pick(initial.weight, learner, slot)  # [n, width, slots below * block]
             if below is not None:
-                block = self.layout.blocks[at]
-                index = below[:, None, :, None].expand(-1, slot.shape[1], -1, block)
-                rows = rows.unflatten(2, (-1, block)).gather(2, index.clamp_min(0)).mul_(index >= 0).flatten(2)
+                rows = of_live(rows.unflatten(2, (-1, self.layout.blocks[at])), below[:, None]).flatten(2)
             target.weight.copy_(rows.mul_(exists[..., None]))
             target.vectors.copy_(initial.vectors.mT[learner, slot].mul_(exists[..., None]).mT)
             below = torch.where(exists, slot, -1)
         return flat
 
-    def learner(self, member: int) -> tuple[Units, ...]:
+    def units_of(self, member: int) -> tuple[Units, ...]:
         """One learner's units, layer by layer."""
         return tuple(units.of(member) for units in self.units)
 

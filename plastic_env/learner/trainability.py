@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from plastic_env.errors import InvalidSetting, is_whole
+from plastic_env.errors import InvalidSetting, check_number, is_whole
 
 
 class Trainability(Protocol):
@@ -25,8 +25,8 @@ class Trainability(Protocol):
         ...
 
     @property
-    def incumbents(self) -> float:
-        """Factor of all that was there before the cohort, inputs and head included."""
+    def holds_incumbents(self) -> bool:
+        """Whether all that was there before the cohort, inputs and head included, stands still meanwhile."""
         ...
 
     def newborns(self, age: np.ndarray) -> np.ndarray:
@@ -34,11 +34,9 @@ class Trainability(Protocol):
         ...
 
 
-def _check(updates: int, r: float) -> None:
+def _check_updates(updates: int) -> None:
     if not is_whole(updates, 1):
         raise InvalidSetting(f"updates is {updates!r}; give a whole number of at least 1.")
-    if not (np.isfinite(r) and r >= 1):
-        raise InvalidSetting(f"r is {r!r}; newborns are to learn at least as fast as incumbents: give 1 or more.")
 
 
 @dataclass(frozen=True)
@@ -52,10 +50,11 @@ class TwoSpeed:
     r: float = 5.0
     updates: int = 1955
 
-    incumbents = 1.0
+    holds_incumbents = False
 
     def __post_init__(self) -> None:
-        _check(self.updates, self.r)
+        check_number(self, "r", 1)
+        _check_updates(self.updates)
 
     def newborns(self, age: np.ndarray) -> np.ndarray:
         """r, at any age [...]."""
@@ -72,10 +71,10 @@ class FreezeIncumbents:
 
     updates: int = 500
 
-    incumbents = 0.0
+    holds_incumbents = True
 
     def __post_init__(self) -> None:
-        _check(self.updates, 1.0)
+        _check_updates(self.updates)
 
     def newborns(self, age: np.ndarray) -> np.ndarray:
         """1, at any age [...]."""
@@ -94,12 +93,11 @@ class AgedRate:
     r: float = 5.0
     tau: float = 500.0
 
-    incumbents = 1.0
+    holds_incumbents = False
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.tau) and self.tau > 0):
-            raise InvalidSetting(f"tau is {self.tau!r}; give a positive number of updates.")
-        _check(1, self.r)
+        check_number(self, "r", 1)
+        check_number(self, "tau", 0, ends="(]")
 
     @property
     def updates(self) -> int:
@@ -145,5 +143,6 @@ def unit_factors(phases: tuple[Phase, ...], cohorts: np.ndarray, steps: np.ndarr
         speed = phase.rule.newborns(steps - phase.since)[:, None]
         member, before = cohorts == phase.cohort, cohorts < phase.cohort
         factors = np.where(active & member, np.maximum(factors, speed), factors)
-        held |= active & before & (phase.rule.incumbents == 0)
+        if phase.rule.holds_incumbents:
+            held |= active & before
     return np.where(held, 0.0, factors)

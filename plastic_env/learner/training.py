@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import chain
@@ -13,14 +14,9 @@ from torch import Tensor
 
 from plastic_env.learner.activations import Activation
 from plastic_env.learner.factors import Timing
-from plastic_env.learner.maintenance import (
-    Births,
-    Maintenance,
-    Stretch,
-    Upkeep,
-    learnt_parameters,
-    noise_of,
-)
+from plastic_env.learner.jitter import noise_of
+from plastic_env.learner.maintenance import Maintenance, Reborn, Stretch, Upkeep
+from plastic_env.learner.masks import learnt_parameters
 from plastic_env.learner.network import Trace, backward, descend, forward
 from plastic_env.learner.optimizers import Optimizer, Schedule
 from plastic_env.learner.passes import stage_modes, timing, unknown_classes
@@ -34,31 +30,61 @@ CACHE_BYTES = 6 * 2**20  # of what one thread works on; more and less were slowe
 class TrainingRows(NamedTuple):
     """Learners to train: their numbers, and what training changes, in place.
 
-    members: the numbers. shares: of units that maintenance is still to replace.
-    noise, rngs: the learners' generators, of random activations and of everything else.
+    members: the numbers. noise_rngs, rngs: the learners' generators, of random activations and of everything else.
     """
 
     members: list[int]
     weights: Tensor  #: [m, P]
     moments: list[Tensor]  #: likewise
-    traces: list[Tensor]  #: per layer [m, rows, width]
-    shares: np.ndarray  #: [m, hidden layers]
-    noise: list[torch.Generator]
+    unit_memory: list[Tensor]  #: per layer [m, rows, width], what maintenance keeps of each unit
+    due_units: np.ndarray  #: [m, hidden layers] how many units maintenance is still to replace
+    noise_rngs: list[torch.Generator]
     rngs: list[np.random.Generator]
 
     def part(self, start: int, stop: int) -> TrainingRows:
         """Some of them; the same memory."""
         here = slice(start, stop)
-        moments, traces = ([flat[here] for flat in flats] for flats in (self.moments, self.traces))
+        moments, unit_memory = ([flat[here] for flat in flats] for flats in (self.moments, self.unit_memory))
         return TrainingRows(
             self.members[here],
             self.weights[here],
             moments,
-            traces,
-            self.shares[here],
-            self.noise[here],
+            unit_memory,
+            self.due_units[here],
+            self.noise_rngs[here],
             self.rngs[here],
         )
+
+
+def training_rows(
+    state: State,
+    members: list[int],
+    noise_rngs: Sequence[torch.Generator],
+    rngs: Sequence[np.random.Generator],
+) -> tuple[TrainingRows, Callable[[], None]]:
+    """What training changes of `members`, and a function that stores what became of it.
+
+    The state's own memory if that is all of it, else copies. Frozen learners are never stored.
+    noise_rngs, rngs: of all learners.
+    """
+    mine = [noise_rngs[member] for member in members], [rngs[member] for member in members]
+    if members == list(range(len(state.updates))) and not state.frozen.any():
+        rows = TrainingRows(members, state.weights, state.moments, state.unit_memory, state.due_units, *mine)
+        return rows, lambda: None
+    index = torch.tensor(members, device=state.weights.device)
+    flats = [state.weights, *state.moments, *state.unit_memory]
+    copies = [flat[index] for flat in flats]
+    first = 1 + len(state.moments)
+    due_units = state.due_units[members]
+    kept = ~state.frozen[members]
+    keep = torch.from_numpy(kept).to(index.device)
+
+    def store() -> None:
+        for flat, copy in zip(flats, copies, strict=True):
+            flat[index[keep]] = copy[keep]
+        state.due_units[np.array(members)[kept]] = due_units[kept]
+
+    return TrainingRows(members, copies[0], copies[1:first], copies[first:], due_units, *mine), store
 
 
 class Trained(NamedTuple):
@@ -129,7 +155,7 @@ def _train_rows(rows: TrainingRows, x: Tensor, y: Tensor, state: State, regime: 
     schedule = regime.optimizer.schedule(state.layout, _timing(rows, k, state, regime), k, weights)
     upkeep = _Maintaining(rows, k, state, regime, schedule)
     descent = None if any(rule.needs_gradients for rule in regime.maintenance) else schedule.descent
-    modes = stage_modes(state, members, regime.function, rows.noise)
+    modes = stage_modes(state, members, regime.function, rows.noise_rngs)
     ban = unknown_classes(state, members)
     logits = weights.new_empty(*y.shape[:3], state.layout.widths[-1])  # [k, m, batch, outputs]
     scratch = torch.empty_like(weights)
@@ -176,14 +202,14 @@ class _Maintaining:
         self.upkeeps: list[Upkeep] = []
         first = 0
         for rule in regime.maintenance:
-            traces = [trace[:, first : first + rule.traces] for trace in rows.traces]
-            first += rule.traces
+            unit_memory = [layer[:, first : first + rule.memory_rows] for layer in rows.unit_memory]
+            first += rule.memory_rows
             self.stretch = Stretch(
                 state,
                 rows.members,
                 rows.weights,
-                traces,
-                rows.shares,
+                unit_memory,
+                rows.due_units,
                 rows.rngs,
                 regime.init,
                 updates * regime.alone,
@@ -198,19 +224,19 @@ class _Maintaining:
     def weights(self, step: int, trace: Trace) -> None:
         """After the optimizer."""
         for upkeep in self.upkeeps:
-            for births in upkeep.weights(step, trace):
-                self._replace(step, births)
+            for reborn in upkeep.weights(step, trace):
+                self._replace(step, reborn)
 
     def finish(self, updates: int) -> None:
         """After so many updates."""
         for upkeep in self.upkeeps:
             upkeep.finish(updates)
 
-    def _replace(self, step: int, births: Births) -> None:
-        layer, row, position, incoming = births
-        replace_units(self.stretch, births, self.rows.moments)
-        self.rows.traces[layer].mT[row, position] = 0
+    def _replace(self, step: int, reborn: Reborn) -> None:
+        layer, row, position, incoming = reborn
+        replace_units(self.stretch, reborn, self.rows.moments)
+        self.rows.unit_memory[layer].mT[row, position] = 0
         self.schedule.restart(step, layer, row, position)
         for upkeep in self.upkeeps:
-            upkeep.reborn(births)
+            upkeep.reborn(reborn)
         self.replaced.append(Replaced(step, layer, np.array(self.rows.members)[row], position, incoming))

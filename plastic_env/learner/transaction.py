@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import Protocol
 
 import numpy as np
 from torch import Tensor
@@ -18,6 +17,7 @@ from torch import Tensor
 from plastic_env.learner.edits import KINDS, Edit, find_insertion, find_trainability, requests
 from plastic_env.learner.insertion import Births, Settling
 from plastic_env.learner.parameters import Draw, Layer, draw_all
+from plastic_env.learner.probing import Sight
 from plastic_env.learner.repacking import Source, repack, unchanged
 from plastic_env.learner.state import State, Units, resized, stored_width
 from plastic_env.learner.trainability import Phase
@@ -26,27 +26,11 @@ from plastic_env.learner.transfer import named_donors, nearest_donors, transfer_
 Worths = Mapping[tuple[int, str], np.ndarray]  # (layer, kind) -> worth [n, positions or slots] of those who ask
 
 
-class Signals(Protocol):
-    """What a probe saw of one learner."""
-
-    def inputs(self, layer: int) -> Tensor:
-        """[samples, columns] what feeds a dense layer, the head included; padding included."""
-        ...
-
-    def errors(self, layer: int) -> Tensor:
-        """[samples, units] dL/dz of a dense layer, the head included; padding included."""
-        ...
-
-    def column_means(self, layer: int) -> Tensor:
-        """[columns] mean of what feeds each column of a layer's weights; padding included."""
-        ...
-
-
 def apply_edits(
     state: State,
     edits: Mapping[int, Edit],
     worths: Worths,
-    signals: Mapping[int, Signals],
+    sights: Mapping[int, Sight],
     rngs: Sequence[np.random.Generator],
     init: str,
 ) -> State:
@@ -54,7 +38,7 @@ def apply_edits(
 
     worths: the score of every live unit by position (prune, recycle) or of every slot (grow), for
         each layer and kind of edit that anybody asks for.
-    signals: of the members whose edits select units and let some inherit.
+    sights: of the members whose edits select units and let some inherit.
 
     Raises:
         InvalidEdit: what shows only when it is done, such as donors that aren't there.
@@ -84,7 +68,7 @@ def apply_edits(
                 flat[member] = 0
         if edit.selects and not edit.restarts and inherits(edit):
             mine = [change.of(member) for change in changes]
-            _settle(state, following, member, edit, mine, signals[member], rngs[member], init)
+            _settle(state, following, member, edit, mine, sights[member], rngs[member], init)
     return following
 
 
@@ -240,7 +224,7 @@ def _settle(
     member: int,
     edit: Edit,
     changes: Sequence[_Change],
-    signals: Signals,
+    sight: Sight,
     rng: np.random.Generator,
     init: str,
 ) -> None:
@@ -253,7 +237,7 @@ def _settle(
         gone = np.setdiff1d(np.arange(units_before), change.source)
         if edit.transfer_bias and gone.size:
             weight = before.layer(before.weights, member, layer + 1).weight
-            means = signals.column_means(layer + 1).unflatten(0, (-1, blocks[layer + 1]))
+            means = sight.column_means(layer + 1).unflatten(0, (-1, blocks[layer + 1]))
             transfer_biases(above.bias[0], upper.source, weight, means, gone)
         if change.newborn.any() and rule.settles:
             past = np.arange(before.network.input_units) if layer == 0 else changes[layer - 1].source
@@ -261,8 +245,8 @@ def _settle(
                 Settling(
                     below,
                     above.weight,
-                    inputs=partial(_aligned, signals.inputs, layer, past, blocks[layer]),
-                    deltas=partial(_aligned, signals.errors, layer + 1, upper.source, 1),
+                    inputs=partial(_aligned, sight.inputs, layer, past, blocks[layer]),
+                    deltas=partial(_aligned, sight.deltas, layer + 1, upper.source, 1),
                     newborn=change.newborns,
                     incumbent=change.incumbents,
                     before=units_before,
@@ -286,10 +270,10 @@ def _transplant(after: State, member: int, layer: int, edit: Edit, change: _Chan
     change.units.clock[newborn] = change.units.clock[donors]  # a view of the new state's own array
 
 
-def _aligned(signal: Callable[[int], Tensor], layer: int, source: np.ndarray, block: int) -> Tensor:
-    """Columns [samples, units * block] of a signal of `layer` from before the edit in the order after it; zeros
+def _aligned(look: Callable[[int], Tensor], layer: int, source: np.ndarray, block: int) -> Tensor:
+    """Columns [samples, units * block] that a look at `layer` shows from before the edit, in the order after it; zeros
     where there is no past."""
-    aligned = signal(layer).unflatten(1, (-1, block))[:, source.clip(0)]
+    aligned = look(layer).unflatten(1, (-1, block))[:, source.clip(0)]
     aligned[:, source < 0] = 0
     return aligned.flatten(1)
 
@@ -310,7 +294,7 @@ def _store(state: State, members: Sequence[int]) -> list[Layer] | None:
         return state.checkpoint
     checkpoint = [layer.clone() for layer in state.checkpoint or state.initial]
     for member in members:
-        axes = [np.arange(state.network.input_units), *(units.slot for units in state.learner(member))]
+        axes = [np.arange(state.network.input_units), *(units.slot for units in state.units_of(member))]
         for at, layer in enumerate(checkpoint):
             weight, vectors = state.layer(state.weights, member, at)
             for mine, initial in zip(layer, state.initial[at], strict=True):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plastic_env.learner.parameters import Layer
+from plastic_env.learner.parameters import Layer, of_members
 from plastic_env.learner.probing import Probe, fed
 from plastic_env.learner.stages import Mode, Saved, Stage, by_unit
 from plastic_env.learner.state import Units
@@ -102,13 +102,13 @@ class LiveView:
     @cached_property
     def incoming(self) -> Tensor:
         """Weights [m, u, columns]."""
-        return self._mine(self.probe.state.layout.views(self.probe.state.weights)[self.layer].weight)
+        return of_members(self.probe.state.layout.views(self.probe.state.weights)[self.layer].weight, self.members)
 
     @cached_property
     def outgoing(self) -> Tensor:
         """Weights [m, units above, block, u]."""
         layers = self.probe.state.layout.views(self.probe.state.weights)
-        return self._mine(layers[self.layer + 1].blocks(self._upper.block).mT)
+        return of_members(layers[self.layer + 1].blocks(self._upper.block).mT, self.members)
 
     @cached_property
     def exists(self) -> Tensor:
@@ -164,10 +164,6 @@ class LiveView:
     def _upper(self) -> Stage:
         return self.probe.state.network.stages[self.layer + 1]
 
-    def _mine(self, t: Tensor) -> Tensor:
-        """Rows of the population; a view if they are all of it."""
-        return t if self.members == list(range(len(t))) else t[self.members]
-
     def _seen(self, t: Tensor) -> Tensor:
         return self.probe.seen(t, self.members)
 
@@ -219,7 +215,7 @@ class CandidateView:
     @cached_property
     def activation(self) -> Tensor:
         """[m, samples, u]."""
-        features = [trace.features for trace in self._forward[1]]
+        features = [saved.features for saved in self._forward[1]]
         stacked = features[0] if features[0].ndim == 3 else torch.stack(features)  # dense stages stack them
         return by_unit(stacked, self.mode.function.outputs)
 
@@ -237,14 +233,14 @@ class CandidateView:
     def incoming_gradient(self) -> Tensor:
         """[m, u, columns]."""
         found = Layer(torch.empty_like(self.into.weight), torch.empty_like(self.into.vectors))
-        self.stage.backward(self.into, self._delta, self.below, found, below=False)
+        self.stage.backward_linear(self.into, self._delta, self.below, found, below=False)
         return found.weight
 
     @cached_property
     def outgoing_gradient(self) -> Tensor:
         """[m, units above, block, u]."""
         found = Layer(torch.empty_like(self._out.weight), torch.empty_like(self._out.vectors))
-        self.upper.backward(self._out, self.above, self._forward[0], found, below=False)
+        self.upper.backward_linear(self._out, self.above, self._forward[0], found, below=False)
         return found.blocks(self.upper.block).mT
 
     @cached_property
@@ -260,9 +256,9 @@ class CandidateView:
     @cached_property
     def _delta(self) -> Tensor:
         out, saved = self._forward
-        below = self.upper.backward(self._out, self.above, out, None, below=True)
+        below = self.upper.backward_linear(self._out, self.above, out, None, below=True)
         assert below is not None
-        delta = self.stage.undo(below, saved, self.into, None, self.mode)
+        delta = self.stage.backward_nonlinear(below, saved, self.into, None, self.mode)
         return delta if isinstance(delta, Tensor) else torch.stack(delta)
 
     def macs(self, below: np.ndarray, above: np.ndarray) -> np.ndarray:

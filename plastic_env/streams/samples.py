@@ -71,13 +71,13 @@ class Dataset:
     shape: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
+        for part, samples in (("training", self.train), ("test", self.test)):
+            self._check(f"The {part} part of data set {self.name!r}", samples.inputs, samples.targets)
         if self.shape is not None and (len(self.shape) != 3 or np.prod(self.shape) != self.features):
             raise InvalidData(
                 f"Data set {self.name!r} has shape {self.shape} and {self.features} features; give (channels, height, "
                 "width), whose product is the number of features, or None if the samples are no images."
             )
-        for part, samples in (("training", self.train), ("test", self.test)):
-            self._check(f"The {part} part of data set {self.name!r}", samples.inputs, samples.targets)
         self._check_gaps()
 
     def _check(self, where: str, inputs: Tensor, targets: Tensor) -> None:
@@ -95,6 +95,8 @@ class Dataset:
             raise InvalidData(f"{where} has inputs of type {inputs.dtype}; give torch.uint8 or torch.float32.")
         if inputs.is_floating_point() and not torch.isfinite(inputs).all():
             raise InvalidData(f"{where} has inputs that are NaN or infinite; remove them.")
+        if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
+            raise InvalidData(f"{where} has labels of type {targets.dtype}; give whole numbers, such as torch.int64.")
         if targets.min() < 0 or targets.max() >= self.classes:
             raise InvalidData(
                 f"{where} has labels {int(targets.min())}..{int(targets.max())}; "
