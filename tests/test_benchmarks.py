@@ -8,7 +8,7 @@ import pytest
 
 from plastic_env.learner.cohorts import CohortHistory, CohortPoint
 from plastic_env.study.runner import run_study
-from plastic_env.study.sweep import Study
+from plastic_env.study.sweep import Study, stacked
 
 ROOT = Path(__file__).parent.parent
 
@@ -40,6 +40,12 @@ def test_lives_of_diverged_runs_cost_as_much_as_others(script, tmp_path):
     assert any(run.rows["diverged"][-1] for runs in results.values() for run in runs)
     assert healthy.cost.shape == diverged.cost.shape == (2, 8)
     assert (diverged.cost > 0).all()
+
+
+def test_methods_are_stacked_up_to_as_many_learners_as_are_asked_for(script):
+    cells = Study("PermutedDigits-small-v0", ("dense", "reset"), 2, {"tasks": 2, "updates": 4}).cells()
+    assert [len(group) for most in (1, 4) for group in stacked(cells, most)] == [2, 2, 4]
+    assert script("stacking").rate(cells, 1) > 0
 
 
 def test_comparing_without_dense_is_refused_before_anything_runs(script, monkeypatch, capsys):

@@ -188,19 +188,21 @@ class Study:
         return stacked(self.cells())
 
 
-def stacked(cells: Sequence[Cell]) -> list[list[Run]]:
+def stacked(cells: Sequence[Cell], most: int = MOST_JOINED) -> list[list[Run]]:
     """The cells' runs, in the groups that are trained as one population: seeds, and methods whose learners and episodes
     are equal.
 
     The grouping follows from the study alone, never from what is left to do, so that a study taken up again ends with
     the same numbers; stacked otherwise, they differ by rounding.
+
+    most: learners up to which several methods are in one group.
     """
     alike: dict[tuple[str, str], list[list[Run]]] = {}
     for cell in cells:
         if not cell.runs:
             continue
         groups = alike.setdefault((cell.scenario, repr(cell.runs[0].episode)), [])
-        if groups and len(groups[-1]) + len(cell.runs) <= MOST_JOINED:
+        if groups and len(groups[-1]) + len(cell.runs) <= most:
             groups[-1].extend(cell.runs)
         else:
             groups += [list(cell.runs[at : at + MOST_STACKED]) for at in range(0, len(cell.runs), MOST_STACKED)]
