@@ -24,8 +24,15 @@ from plastic_env.study.sweep import Study
 from plastic_env.study.text import interval_text
 
 SCENARIOS = ("PermutedDigits-small-v0", "RandomLabelDigits-small-v0", "SplitDigits-small-v0")
-INTERVENTIONS = ("trainability=two_speed", "optimizer_state=transplant", "grow_rule=gradient", "insertion=net2wider")
-NAMES = (*METHODS, *(f"grow+{option}" for option in INTERVENTIONS), "grow+activation=random_smooth_leaky")
+INTERVENTIONS = (
+    "trainability=two_speed",
+    "optimizer_state=transplant",
+    "grow_rule=gradient",
+    "grow_rule=gradmax",
+    "insertion=net2wider",
+    "activation=random_smooth_leaky",
+)  # the paper's, on its Grow
+NAMES = (*METHODS, *(f"grow+{option}" for option in INTERVENTIONS))
 FRUGAL = "grow"  # whose cost all others may spend, too
 SAME = 0.05  # relative difference in cost that is let pass
 
