@@ -88,7 +88,7 @@ def test_options_go_to_the_agent_the_learner_and_the_optimizer():
         ("gorw", r"Unknown method .* 'gorw'\. Did you mean 'grow'\?"),
         ("grow+evnts=5", r"Unknown option of the method 'evnts'\. Did you mean 'events'\?"),
         ("grow+events", r"grow\+ 'events' is no setting; give NAME=VALUE"),
-        ("grow+live=7", r"live is 7; give a fraction in \(0, 1\]"),
+        ("grow+live=7", r"LearnerSettings has live=7; give a number above 0 and at most 1"),
         ("nowhere.py:Agent", r"There is no file 'nowhere.py' to load the agent Agent from"),
         ("no.such.module:Agent", r"The module no.such.module of Agent can't be imported: ModuleNotFoundError"),
         (

@@ -225,5 +225,5 @@ def test_what_is_another_run_elsewhere_is_refused():
     (runs,) = study.groups()
     job = Job(study, 0, tuple(run.id for run in runs), Path("far"), False, 0)
     assert job.among(study.cells()) == runs
-    with pytest.raises(AgentError, match=r"another run here .* or bring the same data here\. live is 7"):
+    with pytest.raises(AgentError, match=r"another run here .* or bring the same data here\. .* has live=7"):
         job.among(study_of("dense", axes={"live": [1.0, 7]}).cells())

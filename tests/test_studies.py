@@ -215,8 +215,8 @@ def test_combinations_that_are_impossible_fail_alone(tmp_path, capsys):
         "prune+live=7": ["0", "2", "0"],
     }
     assert f"prune+live=0.3 on {DIGITS}, 2 failed: prune+live=0.3 prunes to target=0.5 of the slots, but" in out
-    assert "live is 7; give a fraction in (0, 1]" in out
-    with pytest.raises(InvalidSetting, match="live is 7"):
+    assert "LearnerSettings has live=7; give a number above 0 and at most 1" in out
+    with pytest.raises(InvalidSetting, match="live=7"):
         small(axes={"live": [7]}).cells()  # nothing is left
 
 
