@@ -129,18 +129,16 @@ class Staged(AtShifts):
 
 
 @dataclass
-class Grow(WithNewborns, Staged):
-    """Adds dormant units until a fraction `target` of the slots is live (arXiv 2605.15435, Grow).
+class ToTarget(Staged):
+    """Base of methods that end with a fraction of each layer's slots live.
 
-    target: one fraction, or one for each layer. grow_rule: how they are chosen. Nothing is rewound, and newborns
-        replace nobody.
+    target: one fraction, or one for each layer.
 
     Raises:
         InvalidSetting: as `Staged`; fractions outside of [0, 1], or, in `reset`, not one for each layer.
     """
 
     target: float | tuple[float, ...] = TARGET
-    grow_rule: str = "activation"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -150,6 +148,20 @@ class Grow(WithNewborns, Staged):
         """Start counting events."""
         super().reset(episode, seed)
         check_layers(self.target, episode)
+
+
+@dataclass
+class Grow(WithNewborns, ToTarget):
+    """Adds dormant units until a fraction `target` of the slots is live (arXiv 2605.15435, Grow).
+
+    target: one fraction, or one for each layer. grow_rule: how they are chosen. Nothing is rewound, and newborns
+        replace nobody.
+
+    Raises:
+        InvalidSetting: as `ToTarget`.
+    """
+
+    grow_rule: str = "activation"
 
     def stage(self, due: int, info: dict[str, Any]) -> dict[str, Any]:
         """Grow to the width that is due."""
@@ -160,27 +172,17 @@ class Grow(WithNewborns, Staged):
 
 
 @dataclass
-class Prune(Staged):
+class Prune(ToTarget):
     """Iterative magnitude pruning to a fraction `target` of the slots (arXiv 2605.15435, IMP).
 
     In each event ceil(q / events left) units go, q being still to remove. target: one fraction, or one for each layer.
     rewind: whether the survivors then return to their initial weights, as in the paper.
 
     Raises:
-        InvalidSetting: as `Grow`.
+        InvalidSetting: as `ToTarget`.
     """
 
-    target: float | tuple[float, ...] = TARGET
     rewind: bool = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_target(self.target)
-
-    def reset(self, episode: EpisodeSpec, seed: int) -> None:
-        """Start counting events."""
-        super().reset(episode, seed)
-        check_layers(self.target, episode)
 
     def stage(self, due: int, info: dict[str, Any]) -> dict[str, Any]:
         """Prune to the width that is due."""
