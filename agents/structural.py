@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from plastic_env.env.encoding import Action, EpisodeSpec, Observation, global_field
-from plastic_env.errors import InvalidSetting, check_share, check_whole, is_finite
+from plastic_env.errors import InvalidSetting, check_share, check_whole, is_within
 
 TARGET = 0.5  # of the slots live in the end: the same for growing and pruning, as in arXiv 2605.15435
 
@@ -230,7 +230,7 @@ class DenseRewind(Staged):
 
 def check_until(until: object) -> None:
     """Raise `InvalidSetting` unless it is a part of a stream."""
-    if not is_finite(until) or not 0 < until <= 1:
+    if not is_within(until, 0, 1, ends="(]"):
         raise InvalidSetting(f"until is {until!r}; give a fraction in (0, 1].")
 
 

@@ -70,13 +70,13 @@ def check_whole(name: str, value: object, least: int = 1) -> None:
 
 def check_share(name: str, value: object) -> None:
     """Raise `InvalidSetting` unless it is a number from 0 to 1."""
-    if not is_finite(value) or not 0 <= value <= 1:
+    if not is_within(value, 0, 1):
         raise InvalidSetting(f"{name} is {value!r}; give a number from 0 to 1.")
 
 
 def check_positive(name: str, value: object) -> None:
     """Raise `InvalidSetting` unless it is a finite number above 0."""
-    if not is_finite(value) or not value > 0:
+    if not is_within(value, 0, ends="(]"):
         raise InvalidSetting(f"{name} is {value!r}; give a positive number.")
 
 
@@ -84,6 +84,16 @@ def is_finite(value: object) -> TypeGuard[float]:
     """Whether `value` is a finite number (Python's or numpy's, no truth value)."""
     number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
     return number and bool(-np.inf < value < np.inf)  # type: ignore[operator]
+
+
+def is_within(value: object, low: float, high: float = np.inf, ends: str = "[]") -> TypeGuard[float]:
+    """Whether `value` is a finite number from `low` to `high`.
+
+    ends: "(" in place of "[", ")" in place of "]": that end itself is not allowed.
+    """
+    if not is_finite(value):
+        return False
+    return (low < value or (ends[0] == "[" and value == low)) and (value < high or (ends[1] == "]" and value == high))
 
 
 def hint(name: object, known: Iterable[str]) -> str:
@@ -100,13 +110,13 @@ def is_whole(value: object, least: int = 0) -> TypeGuard[int]:
 def check_number(settings: object, name: str, low: float, high: float = np.inf, ends: str = "[]") -> None:
     """Refuse a field of `settings` that is no finite number from `low` to `high`.
 
-    ends: "(" in place of "[", ")" in place of "]": that end itself is not allowed.
+    ends: as for `is_within`.
 
     Raises:
         InvalidSetting: it is something else.
     """
     value = getattr(settings, name)
-    if is_finite(value) and (low < value < high or (value, ends[0]) == (low, "[") or (value, ends[1]) == (high, "]")):
+    if is_within(value, low, high, ends):
         return
     least = f"of at least {low:g}" if ends[0] == "[" else f"above {low:g}"
     most = "" if high == np.inf else f" and at most {high:g}" if ends[1] == "]" else f" and below {high:g}"

@@ -31,8 +31,8 @@ from plastic_env.errors import (
     PlasticEnvError,
     check_positive,
     check_whole,
-    is_finite,
     is_whole,
+    is_within,
     look_up,
 )
 from plastic_env.learner.compute import training_macs
@@ -82,7 +82,7 @@ class Training:
         for name in ("instances", "validated", "threads"):
             check_whole(name, getattr(self, name))
         check_whole("seed", self.seed, 0)
-        if not is_finite(self.price) or self.price < 0:
+        if not is_within(self.price, 0):
             raise InvalidSetting(f"price is {self.price!r}; give a number of at least 0.")
         if self.minutes is None and self.rounds is None:
             raise InvalidSetting("Training would never end; give minutes or rounds.")

@@ -16,7 +16,7 @@ from plastic_env.env.agent import Agent
 from plastic_env.env.encoding import Codec
 from plastic_env.env.episode import EpisodeSettings, Outcome, Plan
 from plastic_env.env.standing import Standing
-from plastic_env.errors import InvalidEdit, InvalidSetting, is_whole
+from plastic_env.errors import InvalidEdit, InvalidSetting, check_whole
 from plastic_env.learner.export import to_module
 from plastic_env.learner.network import Shape
 from plastic_env.learner.population import Population
@@ -77,8 +77,7 @@ class PlasticPlugin(SupervisedPlugin):
             given = f"the class {agent.__name__}" if isinstance(agent, type) else repr(agent)
             raise InvalidSetting(f"agent is {given}; give an object with reset and act, such as Recycle().")
         for name, value, least in (("updates", updates, 1), ("every", every, 1), ("seed", seed, 0)):
-            if not is_whole(value, least):
-                raise InvalidSetting(f"{name} is {value!r}; give a whole number of at least {least}.")
+            check_whole(name, value, least)
         if learner.maintenance:
             rules = ", ".join(type(rule).__name__ for rule in learner.maintenance)
             raise InvalidSetting(

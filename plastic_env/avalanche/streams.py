@@ -12,7 +12,7 @@ import torch
 from avalanche.benchmarks import CLScenario, CLStream
 
 from plastic_env.avalanche.reading import Part, Reader, image_shape, is_lazy, known_length, shown
-from plastic_env.errors import InvalidData, InvalidSetting, PlasticEnvError, is_whole, look_up
+from plastic_env.errors import InvalidData, InvalidSetting, PlasticEnvError, check_whole, look_up
 from plastic_env.streams.samples import Samples
 from plastic_env.streams.stream import Signature, Task, TaskStream, epochs
 
@@ -46,8 +46,8 @@ class AvalancheScenario:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "updates", "classes", "tasks"):
             value = getattr(self, name)
-            if not is_whole(value, 1) and not (value is None and name in ("updates", "classes", "tasks")):
-                raise InvalidSetting(f"{name} is {value!r}; give a whole number of at least 1.")
+            if value is not None or name not in ("updates", "classes", "tasks"):
+                check_whole(name, value)
         if not isinstance(getattr(self.benchmark, "train_stream", None), CLStream):
             raise InvalidSetting(
                 f"benchmark is {self.benchmark!r}, which has no train_stream; give an Avalanche benchmark (CLScenario)."

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from plastic_env.env.evaluation import TESTS
-from plastic_env.errors import InvalidSetting, is_whole, look_up
+from plastic_env.errors import InvalidSetting, check_whole, is_whole, look_up
 from plastic_env.learner.cohorts import CohortPoint
 from plastic_env.learner.edits import Edit
 from plastic_env.learner.probing import Diagnosis, Removal
@@ -59,8 +59,8 @@ class EpisodeSettings:
                 raise InvalidSetting(f"{name} is {getattr(self, name)!r}; give True or False.")
         for name in ("max_budget", "probe_samples", "compute_cap"):
             value = getattr(self, name)
-            if not is_whole(value, 1) and not (value is None and name == "compute_cap"):
-                raise InvalidSetting(f"{name} is {value!r}; give a whole number of at least 1.")
+            if value is not None or name != "compute_cap":
+                check_whole(name, value)
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,7 @@ class Start:
     draw: int = 0
 
     def __post_init__(self) -> None:
-        if not is_whole(self.draw):
-            raise InvalidSetting(f"draw is {self.draw!r}; give a whole number of at least 0.")
+        check_whole("draw", self.draw, 0)
         if self.live_slots is not None:
             object.__setattr__(self, "live_slots", _plain_slots(self.live_slots))
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from plastic_env.env.episode import EpisodeSettings, Outcome, Plan, Start
 from plastic_env.env.evaluation import test_accuracy, tested_tasks
 from plastic_env.env.standing import Standing
-from plastic_env.errors import InvalidEdit, InvalidSetting, InvalidSnapshot, is_whole
+from plastic_env.errors import InvalidEdit, InvalidSetting, InvalidSnapshot, check_whole, is_whole
 from plastic_env.learner import snapshots
 from plastic_env.learner.compute import forward_macs
 from plastic_env.learner.edits import check_edit
@@ -145,8 +145,7 @@ class Lifetime(Standing):
         Raises:
             InvalidSetting: `every` is no whole number of at least 1.
         """
-        if not is_whole(every, 1):
-            raise InvalidSetting(f"every is {every!r}; give a whole number of at least 1.")
+        check_whole("every", every)
         self._onlooker, self._look_every = onlooker, int(every)
 
     def glance(self, member: int) -> Probe:

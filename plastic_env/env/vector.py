@@ -17,7 +17,7 @@ from plastic_env.env.encoding import Action, Codec, EpisodeSpec, Observation
 from plastic_env.env.episode import EpisodeSettings
 from plastic_env.env.lifetime import Lifetime
 from plastic_env.env.rewards import Reward, find_reward, worth
-from plastic_env.errors import InvalidAction, InvalidSetting, is_whole
+from plastic_env.errors import InvalidAction, InvalidSetting, check_whole, is_whole
 from plastic_env.streams.stream import Scenario
 
 
@@ -53,8 +53,7 @@ class PlasticVectorEnv(VectorEnv[Observation, Action, np.ndarray]):
     ) -> None:
         if render_mode is not None:
             raise InvalidSetting(f"render_mode is {render_mode!r}; the vector environment renders nothing: give None.")
-        if not is_whole(num_envs, 1):
-            raise InvalidSetting(f"num_envs is {num_envs!r}; give a whole number of at least 1.")
+        check_whole("num_envs", num_envs)
         self.num_envs, self.render_mode = num_envs, None
         self.reward = find_reward(reward)
         self.lifetime = Lifetime(

@@ -176,11 +176,11 @@ def clip_edit(edit: Edit, state: State, member: int, activation: Activation) -> 
         edit = replace(edit, transfer_bias=False)
     if edit.optimizer_state != "transplant":
         edit = replace(edit, donors=())
-    dormant = replace(edit, insertion="dormant")
-    for nearest in (edit, dormant, replace(edit, optimizer_state="fresh", donors=())):
+    dormant, fresh = replace(edit, insertion="dormant"), replace(edit, optimizer_state="fresh", donors=())
+    for nearest in (edit, dormant, fresh):
         if _makes_sense(nearest, state, member, activation):
             return nearest
-    return replace(dormant, optimizer_state="fresh", donors=())
+    return replace(fresh, insertion="dormant")
 
 
 def _check_names(edit: Edit) -> None:

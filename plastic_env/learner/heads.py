@@ -28,11 +28,11 @@ def widen_heads(state: State, classes: Mapping[int, int], rngs: Sequence[np.rand
         new = np.arange(len(head), wanted)
         mine = initial[-1].of(member)
         draw_units(initial[-1], [Draw(member, new, rngs[member])], mine.weight.shape[1], init)
-        units[member] = ((*hidden, head.join(units_in(new, int(state.updates[member]), new))), True)
+        units[member] = (*hidden, head.join(units_in(new, int(state.updates[member]), new)))
         if checkpoint:  # there, new classes wait with what they were drawn with
             checkpoint[-1].weight[member, new] = mine.weight[new]
             checkpoint[-1].vectors[member][:, new] = mine.vectors[:, new]
-    return with_units(replace(state, initial=initial, checkpoint=checkpoint), units)
+    return with_units(replace(state, initial=initial, checkpoint=checkpoint), units, keep=True)
 
 
 def _more_rows(layer: Layer, units: int) -> Layer:

@@ -64,9 +64,14 @@ def of_live(weight: Tensor, slot: Tensor) -> Tensor:
     return weight.gather(-2, index).mul_(slot[..., None] >= 0)
 
 
+def are_all(members: list[int], n: int) -> bool:
+    """Whether the members are all of n learners, in order."""
+    return members == list(range(n))
+
+
 def of_members(t: Tensor, members: list[int]) -> Tensor:
     """The rows of some learners in t [n, ...]; itself if they are everybody, in order."""
-    return t if members == list(range(len(t))) else t[members]
+    return t if are_all(members, len(t)) else t[members]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plastic_env.errors import InvalidData, InvalidEdit, InvalidSetting, is_whole, look_up
+from plastic_env.errors import InvalidData, InvalidEdit, InvalidSetting, check_whole, is_whole, look_up
 from plastic_env.learner.activations import ACTIVATIONS
 from plastic_env.learner.batches import check_labels, check_values
 from plastic_env.learner.compute import training_macs
@@ -86,8 +86,7 @@ class Population:
             )
         if not isinstance(settings, LearnerSettings):
             raise InvalidSetting(f"settings is {settings!r}; give plastic_env.LearnerSettings(...).")
-        if not is_whole(threads, 1):
-            raise InvalidSetting(f"threads is {threads!r}; give a whole number of at least 1.")
+        check_whole("threads", threads)
         check_device(device, dtype)
         self.settings, self.threads = settings, threads
         self.activation = ACTIVATIONS[settings.activation]
@@ -148,14 +147,14 @@ class Population:
         units = {}
         for member, rng in rngs.items():
             first = founders(self.network, self.settings, masks.get(member))
-            units[member] = (first, False)
+            units[member] = first
             self.rngs[member], phases[member] = rng, ()
             self.noise_rngs[member].manual_seed(int(rng.integers(2**63)))
             draw_all(initial, member, len(first[-1]), rng, self.settings.init)
             for name, values in counters.items():
                 values[member] = {"ids": sum(map(len, first[:-1])), "cohorts": 1}.get(name, 0)
         state = replace(state, initial=initial, phases=tuple(phases), **counters)
-        self.state = with_units(state, units)
+        self.state = with_units(state, units, keep=False)
 
     def check_begin(self, rngs: Mapping[int, np.random.Generator], masks: Mapping[int, Slots]) -> None:
         """Raise what `begin` would, and change nothing."""

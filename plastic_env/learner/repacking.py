@@ -47,20 +47,23 @@ def repack(
     return following
 
 
-def with_units(state: State, units: Mapping[int, tuple[tuple[Units, ...], bool]]) -> State:
-    """The state with other units of some members, and whether these keep what they have where there are both."""
+def with_units(state: State, units: Mapping[int, tuple[Units, ...]], keep: bool) -> State:
+    """The state with other units of some members.
+
+    keep: whether they keep what is at a position where there was a unit before; else all of them start anew.
+    """
     following, sources = [], []
     for layer, old in enumerate(state.units):
         live = old.live.copy()
-        live[list(units)] = [len(mine[layer]) for mine, _ in units.values()]
+        live[list(units)] = [len(mine[layer]) for mine in units.values()]
         slots = state.initial[layer].weight.shape[1]
         width = int(live.max()) if layer == len(state.network.hidden) else stored_width(int(live.max()), slots)
         source = resized(unchanged(old), width, -1)
         made = old.at(source)
-        for member, (mine, keep) in units.items():
+        for member, mine in units.items():
             made.put(member, mine[layer])
-            if not keep:
-                source[member] = -1
+        if not keep:
+            source[list(units)] = -1
         following.append(made)
         sources.append(source)
     return repack(state, following, sources)

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from plastic_env.errors import InvalidSetting, check_number, is_whole
+from plastic_env.errors import check_number, check_whole
 
 
 class Trainability(Protocol):
@@ -34,11 +34,6 @@ class Trainability(Protocol):
         ...
 
 
-def _check_updates(updates: int) -> None:
-    if not is_whole(updates, 1):
-        raise InvalidSetting(f"updates is {updates!r}; give a whole number of at least 1.")
-
-
 @dataclass(frozen=True)
 class TwoSpeed:
     """Newborns move `r` times as far for `updates` updates (arXiv 2605.15435, Two-Speed).
@@ -54,7 +49,7 @@ class TwoSpeed:
 
     def __post_init__(self) -> None:
         check_number(self, "r", 1)
-        _check_updates(self.updates)
+        check_whole("updates", self.updates)
 
     def newborns(self, age: np.ndarray) -> np.ndarray:
         """r, at any age [...]."""
@@ -74,7 +69,7 @@ class FreezeIncumbents:
     holds_incumbents = True
 
     def __post_init__(self) -> None:
-        _check_updates(self.updates)
+        check_whole("updates", self.updates)
 
     def newborns(self, age: np.ndarray) -> np.ndarray:
         """1, at any age [...]."""

@@ -19,6 +19,7 @@ from plastic_env.learner.maintenance import Maintenance, Reborn, Stretch, Upkeep
 from plastic_env.learner.masks import learnt_parameters
 from plastic_env.learner.network import Trace, backward, descend, forward
 from plastic_env.learner.optimizers import Optimizer, Schedule
+from plastic_env.learner.parameters import are_all
 from plastic_env.learner.passes import stage_modes, timing, unknown_classes
 from plastic_env.learner.probing import mean_size
 from plastic_env.learner.replacement import Replaced, replace_units
@@ -68,7 +69,7 @@ def training_rows(
     noise_rngs, rngs: of all learners.
     """
     mine = [noise_rngs[member] for member in members], [rngs[member] for member in members]
-    if members == list(range(len(state.updates))) and not state.frozen.any():
+    if are_all(members, len(state.updates)) and not state.frozen.any():
         rows = TrainingRows(members, state.weights, state.moments, state.unit_memory, state.due_units, *mine)
         return rows, lambda: None
     index = torch.tensor(members, device=state.weights.device)

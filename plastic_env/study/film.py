@@ -15,7 +15,7 @@ from plastic_env.env.episode import Outcome, Plan
 from plastic_env.env.lifetime import Lifetime
 from plastic_env.env.picture import Painter
 from plastic_env.env.rendering import COLOURS, frame_of
-from plastic_env.errors import FileError, InvalidSetting, is_whole, look_up
+from plastic_env.errors import FileError, InvalidSetting, check_whole, look_up
 from plastic_env.files import write_atomically
 from plastic_env.study.living import live
 from plastic_env.study.sweep import Run
@@ -46,8 +46,8 @@ class FilmSettings:
     def __post_init__(self) -> None:
         for name, least in (("frames", 2), ("every", 1)):
             value = getattr(self, name)
-            if not is_whole(value, least) and not (value is None and name == "every"):
-                raise InvalidSetting(f"{name} is {value!r}; give a whole number of at least {least}.")
+            if value is not None or name != "every":
+                check_whole(name, value, least)
         if isinstance(self.fps, bool) or not isinstance(self.fps, (int, float)) or not 0 < self.fps <= FASTEST:
             raise InvalidSetting(f"fps is {self.fps!r}; give a number above 0, and at most {FASTEST}.")
         look_up(COLOURS, self.colour, "colour")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from plastic_env.errors import FileError, InvalidSetting, is_whole, look_up
+from plastic_env.errors import FileError, InvalidSetting, check_whole, look_up
 from plastic_env.files import clear_unfinished
 from plastic_env.study import on_ray
 from plastic_env.study.backends import BACKENDS, cores
@@ -45,8 +45,8 @@ class Running:
     sinks: tuple[Sink, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.threads is not None and not is_whole(self.threads, 1):
-            raise InvalidSetting(f"threads is {self.threads!r}; give a whole number of at least 1.")
+        if self.threads is not None:
+            check_whole("threads", self.threads)
         if self.backend is not None:
             look_up(BACKENDS, self.backend, "backend")
         if self.backend == "ray":
