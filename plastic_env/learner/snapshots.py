@@ -23,7 +23,7 @@ from plastic_env.learner.population import Population
 from plastic_env.learner.state import PER_LEARNER, UNIT_FIELDS, State, Units
 from plastic_env.learner.trainability import TRAINABILITY, Phase
 
-HEADER = b"plastic_env snapshot 4\n"
+HEADER = b"plastic_env snapshot 5\n"
 Captured = dict[str, Any]
 _RULES = {type(rule).__name__: type(rule) for rule in TRAINABILITY.values() if rule is not None}
 
